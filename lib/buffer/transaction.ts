@@ -1,0 +1,34 @@
+/**
+ * The doors between structures and bytes. A structure that only looks takes a `BlockReader`; one that changes takes a
+ * `Transaction`. What a change means (straight to the image for mkfs, through the log for edits) is decided by who made
+ * the transaction, never by the structure.
+ */
+import type { BlockType } from '../../formats/block-type.ts';
+import type { Geometry } from '../../formats/geometry.ts';
+import type { Buffer, Segment } from './buffer.ts';
+
+export interface BlockReader {
+  readonly geometry: Geometry;
+  /**
+   * A verified block. Throws `corrupt` when it does not verify or is cached as something else.
+   * The buffer stays valid until the next call that may read or change other blocks has to be *changed*: keep the
+   * address, not the buffer, across other people's changes.
+   * @param daddr 512-byte units. @param length bytes.
+   */
+  get(daddr: number, length: number, type: BlockType): Buffer;
+  /** The same for a block whose pieces are scattered. */
+  getSegments(segments: readonly Segment[], type: BlockType): Buffer;
+}
+
+export interface Transaction extends BlockReader {
+  /** A block whose old content does not matter: zero-filled, not read, already announced as changed. */
+  create(daddr: number, length: number, type: BlockType): Buffer;
+  createSegments(segments: readonly Segment[], type: BlockType): Buffer;
+  /**
+   * Announce that bytes `offset .. offset+length` of a buffer are about to change (default: any of them). Must come
+   * before the bytes change; may be called many times.
+   */
+  change(buffer: Buffer, offset?: number, length?: number): void;
+  /** These blocks were freed: nothing of them needs to be written any more. */
+  forget(daddr: number, length: number): void;
+}
