@@ -27,6 +27,8 @@ export interface BlockType {
   /** Where CRC and LSN are; -1 where the block as a whole has none (inode clusters, raw data). */
   readonly crcOffset: number;
   readonly lsnOffset: number;
+  /** Inode clusters: where each inode slot has its own CRC. */
+  readonly slotCrcOffset?: number;
   /**
    * What is wrong with the content, or undefined. The CRC was already checked. After it returns undefined, readers may
    * trust every count and offset in the header to stay inside the block. Must never throw, whatever the bytes.

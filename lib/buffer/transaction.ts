@@ -32,3 +32,11 @@ export interface Transaction extends BlockReader {
   /** These blocks were freed: nothing of them needs to be written any more. */
   forget(daddr: number, length: number): void;
 }
+
+/** Remember which inode slots of a cluster a change touches, so that only those get a new CRC. */
+export function noteChange(buffer: Buffer, offset: number, length: number, slotSize: number): void {
+  if (buffer.type.slotCrcOffset === undefined || length <= 0) return;
+  const slots = (buffer.changedSlots ??= new Set());
+  const last = Math.floor((offset + length - 1) / slotSize);
+  for (let slot = Math.floor(offset / slotSize); slot <= last; slot++) slots.add(slot);
+}
