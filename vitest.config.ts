@@ -5,6 +5,7 @@ export default defineConfig({
     include: ['formats/**/*.test.ts', 'lib/**/*.test.ts', 'tools/**/*.test.ts', 'test/**/*.test.ts'],
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    passWithNoTests: true,
     pool: 'forks',
     poolOptions: { forks: { maxForks: 2 } },
   },

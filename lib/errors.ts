@@ -55,7 +55,8 @@ type Details = { where?: Where; expected?: unknown; found?: unknown; cause?: unk
 export const corrupt = (code: string, message: string, details?: Details) =>
   new CadastreError('corrupt', code, message, details);
 /** No room: blocks, inodes or log space. Code is always ENOSPC. */
-export const noSpace = (message: string, details?: Details) => new CadastreError('no-space', 'ENOSPC', message, details);
+export const noSpace = (message: string, details?: Details) =>
+  new CadastreError('no-space', 'ENOSPC', message, details);
 /** A feature or format this tool does not handle, refused by name before anything is written. */
 export const unsupported = (code: string, message: string, details?: Details) =>
   new CadastreError('unsupported', code, message, details);
