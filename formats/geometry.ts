@@ -5,10 +5,12 @@
  * Addresses (see docs/FORMAT.md): an fs block is `agno << agBlockLog | agBlock` and so has gaps when agBlocks is not a
  * power of two; a byte address is `(agno * agBlocks + agBlock) * blockSize`; a daddr counts 512-byte units.
  */
-import { type BtreeLayout, BTREES, maxLeafRecords, maxNodeRecords } from './btree-blocks.ts';
+
 import { agflSlots } from './ag-headers.ts';
+import { BTREES, type BtreeLayout, maxLeafRecords, maxNodeRecords } from './btree-blocks.ts';
 import type { Dialect } from './dialect.ts';
 import { INCOMPAT, RO_COMPAT, Superblock, VERSION } from './superblock.ts';
+import { type MaxLevels, maxTreeLevels } from './tree-levels.ts';
 
 /** Feature bits of a superblock, by name. */
 export interface Features {
@@ -35,6 +37,15 @@ export interface BtreeCapacity {
 
 /** Daddr units: 512 bytes. */
 export const BASIC_BLOCK = 512;
+
+/**
+ * Bytes of one inode cluster buffer before it is rounded to whole blocks: 8 KiB, and as many times more as inodes are
+ * larger than 256 bytes, provided that chunks are aligned well enough for that.
+ */
+export function rawClusterBytes(blockSize: number, inodeSize: number, inodeAlignment: number): number {
+  const scaled = 8192 * (inodeSize / 256);
+  return inodeAlignment >= Math.floor(scaled / blockSize) ? scaled : 8192;
+}
 
 export class Geometry {
   readonly dialect: Dialect;
@@ -75,6 +86,10 @@ export class Geometry {
   /** Blocks 0..headerBlocks-1 of every AG hold superblock, AGF, AGI and AGFL. */
   readonly headerBlocks: number;
   readonly btree: { readonly [N in BtreeLayout['name']]: BtreeCapacity };
+  /** Greatest height of each tree. */
+  readonly maxLevels: MaxLevels;
+  /** metaUuid as four big-endian words, for comparing without a loop over bytes. */
+  private readonly uuidWords: readonly [number, number, number, number];
 
   /** @param sector the bytes of a superblock sector that `verifySuperblock` has accepted. */
   constructor(sector: DataView, dialect: Dialect) {
@@ -114,9 +129,8 @@ export class Geometry {
     this.sparseAlignment = sb.spinoAlign;
     this.chunkInodes = Math.max(64, sb.inopblock);
     this.chunkBlocks = this.chunkInodes >> sb.inopblog;
-    const scaled = 8192 * (sb.inodesize / 256);
-    const raw = sb.inoalignmt >= Math.floor(scaled / sb.blocksize) && scaled >= sb.blocksize ? scaled : 8192;
-    this.clusterBlocks = Math.max(1, Math.floor(raw / sb.blocksize));
+    const rawCluster = rawClusterBytes(sb.blocksize, sb.inodesize, sb.inoalignmt);
+    this.clusterBlocks = Math.max(1, Math.floor(rawCluster / sb.blocksize));
     this.imaxPct = sb.imaxPct;
     this.rootInode = sb.rootino;
     this.logStart = sb.logstart;
@@ -126,6 +140,8 @@ export class Geometry {
     this.stripeWidth = sb.width;
     this.uuid = sb.uuid.slice();
     this.metaUuid = this.features.metaUuid ? sb.metaUuid.slice() : this.uuid;
+    const words = new DataView(this.metaUuid.buffer, this.metaUuid.byteOffset, 16);
+    this.uuidWords = [words.getUint32(0), words.getUint32(4), words.getUint32(8), words.getUint32(12)];
     this.agflSlots = agflSlots(sb.sectsize);
     this.headerBlocks = Math.ceil((4 * sb.sectsize) / sb.blocksize);
     const capacity = (layout: BtreeLayout): BtreeCapacity => ({
@@ -142,11 +158,35 @@ export class Geometry {
       csumbt: capacity(BTREES.csumbt),
       bmbt: capacity(BTREES.bmbt),
     };
+    this.maxLevels = maxTreeLevels(sb.blocksize, sb.agblocks, 2 ** this.agInodeLog, this.features.reflink);
   }
 
   /** Blocks of AG `ag`: the last one may be short. */
   agLength(ag: number): number {
     return ag === this.agCount - 1 ? this.blocks - (this.agCount - 1) * this.agBlocks : this.agBlocks;
+  }
+  /** True when the 16 bytes at `offset` are the uuid that metadata must carry. */
+  isMetaUuid(view: DataView, offset: number): boolean {
+    const words = this.uuidWords;
+    return (
+      view.getUint32(offset) === words[0] &&
+      view.getUint32(offset + 4) === words[1] &&
+      view.getUint32(offset + 8) === words[2] &&
+      view.getUint32(offset + 12) === words[3]
+    );
+  }
+  /** True when the AG block exists and lies behind the AG headers. */
+  isAgBlock(ag: number, agBlock: number): boolean {
+    return agBlock >= this.headerBlocks && agBlock < this.agLength(ag);
+  }
+  /** True when an inode of this AG could have this AG inode number. */
+  isAgInode(ag: number, agInode: number): boolean {
+    return this.isAgBlock(ag, Math.floor(agInode / this.inodesPerBlock));
+  }
+  /** True when an inode could have this number (whether one does is for the inode tree to say). */
+  isInode(inode: number): boolean {
+    const ag = this.agOfInode(inode);
+    return ag < this.agCount && this.isAgInode(ag, this.agInodeOfInode(inode));
   }
   /** fs block of an AG block. */
   fsBlock(ag: number, agBlock: number): number {
