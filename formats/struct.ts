@@ -65,9 +65,9 @@ type KindOf<S> = S extends readonly [number, FieldKind<infer K>, ...unknown[]] ?
 type Accessors<T> = {
   -readonly [N in keyof T as KindOf<T[N]> extends NumberKind ? N : never]: number;
 } & {
-  [N in keyof T as KindOf<T[N]> extends HiLoKind ? `${N & string}Hi` | `${N & string}Lo` : never]: number;
+  -readonly [N in keyof T as KindOf<T[N]> extends HiLoKind ? `${N & string}Hi` | `${N & string}Lo` : never]: number;
 } & {
-  [N in keyof T as KindOf<T[N]> extends 'bytes' ? N : never]: Uint8Array;
+  -readonly [N in keyof T as KindOf<T[N]> extends 'bytes' ? N : never]: Uint8Array;
 };
 
 /** A movable window over a structure: `at` moves it, the accessors read and write the bytes in place. */
