@@ -111,3 +111,87 @@ export function ftypeOfMode(mode: number): number {
       return FTYPE.UNKNOWN;
   }
 }
+
+/** Where the data fork starts; the literal area reaches from here to the end of the slot. */
+export const DATA_FORK_OFFSET = 176;
+/** Bytes of one inline extent record. */
+const EXTENT_BYTES = 16;
+/** Bytes of a bmbt root's head inside a fork. */
+const BMDR_HEADER_BYTES = 4;
+const TWO32 = 2 ** 32;
+
+/** flags2 bit: extent counts are in the wide layout. The flag is per inode, whatever the file system's feature says. */
+export function isNrext64(view: DataView, offset: number): boolean {
+  return (view.getUint8(offset + 127) & INODE_FLAG2.NREXT64) !== 0;
+}
+/** flags2 bit: times are u64 nanoseconds. Per inode, too. */
+export function isBigtime(view: DataView, offset: number): boolean {
+  return (view.getUint8(offset + 127) & INODE_FLAG2.BIGTIME) !== 0;
+}
+
+/** Extents of the data fork, from either layout. */
+export function dataExtentCount(view: DataView, offset: number): number {
+  return isNrext64(view, offset)
+    ? view.getUint32(offset + 24) * TWO32 + view.getUint32(offset + 28)
+    : view.getUint32(offset + 76);
+}
+/** Extents of the attr fork, from either layout. */
+export function attrExtentCount(view: DataView, offset: number): number {
+  return isNrext64(view, offset) ? view.getUint32(offset + 76) : view.getUint16(offset + 80);
+}
+/** Greatest extent count of a data fork (6.4): 2^48 - 1, or 2^31 - 1 in the classic layout. */
+export function maxDataExtents(view: DataView, offset: number): number {
+  return isNrext64(view, offset) ? 2 ** 48 - 1 : 2 ** 31 - 1;
+}
+/** Greatest extent count of an attr fork: 2^32 - 1, or 2^15 - 1 in the classic layout. */
+export function maxAttrExtents(view: DataView, offset: number): number {
+  return isNrext64(view, offset) ? 2 ** 32 - 1 : 2 ** 15 - 1;
+}
+/** Store the data extent count in the layout this inode uses; the caller has checked it against `maxDataExtents`. */
+export function setDataExtentCount(view: DataView, offset: number, count: number): void {
+  if (isNrext64(view, offset)) {
+    view.setUint32(offset + 24, Math.floor(count / TWO32));
+    view.setUint32(offset + 28, count % TWO32);
+  } else {
+    view.setUint32(offset + 76, count);
+  }
+}
+/** Store the attr extent count in the layout this inode uses; the caller has checked it against `maxAttrExtents`. */
+export function setAttrExtentCount(view: DataView, offset: number, count: number): void {
+  if (isNrext64(view, offset)) view.setUint32(offset + 76, count);
+  else view.setUint16(offset + 80, count);
+}
+
+/** Bytes of the data fork: up to the attr fork, or the whole literal area when there is none. */
+export function dataForkBytes(view: DataView, offset: number, inodeSize: number): number {
+  const forkoff = view.getUint8(offset + 82);
+  return forkoff === 0 ? inodeSize - DATA_FORK_OFFSET : forkoff * 8;
+}
+/** Offset of the attr fork from the start of the inode; meaningless when forkoff is 0 (`attrForkBytes` is 0 then). */
+export function attrForkOffset(view: DataView, offset: number): number {
+  return DATA_FORK_OFFSET + view.getUint8(offset + 82) * 8;
+}
+/** Bytes of the attr fork, 0 when there is none. */
+export function attrForkBytes(view: DataView, offset: number, inodeSize: number): number {
+  const forkoff = view.getUint8(offset + 82);
+  return forkoff === 0 ? 0 : inodeSize - DATA_FORK_OFFSET - forkoff * 8;
+}
+/** Most extents a fork of this many bytes holds inline. */
+export function maxInlineExtents(forkBytes: number): number {
+  return Math.floor(forkBytes / EXTENT_BYTES);
+}
+/** Most children a bmbt root in a fork of this many bytes holds; pointers start at byte 4 + 8 * this. */
+export function maxRootRecords(forkBytes: number): number {
+  return Math.max(0, Math.floor((forkBytes - BMDR_HEADER_BYTES) / 16));
+}
+
+/** Device number as kernels store it: 14 bits major, 18 bits minor. */
+export function encodeRdev(major: number, minor: number): number {
+  return ((major << 18) | minor) >>> 0;
+}
+export function rdevMajor(rdev: number): number {
+  return rdev >>> 18;
+}
+export function rdevMinor(rdev: number): number {
+  return rdev & 0x3ffff;
+}
