@@ -29,6 +29,18 @@ import {
 } from './inode.ts';
 import { getU64, NULL32 } from './struct.ts';
 
+export {
+  attrExtentCount,
+  attrForkBytes,
+  attrForkOffset,
+  dataExtentCount,
+  dataForkBytes,
+  isBigtime,
+  isNrext64,
+  setAttrExtentCount,
+  setDataExtentCount,
+} from './inode.ts';
+
 const CRC = InodeCore.offsets.crc;
 /** Longest symlink target in bytes. */
 export const MAX_SYMLINK_BYTES = 1024;
@@ -293,7 +305,7 @@ function attrForkFault(
 }
 
 /** A buffer of inode slots. It has no CRC or LSN of its own: each slot is verified where it is used. */
-export const INODE_CLUSTER_TYPE: BlockType = {
+export const INODE_CLUSTER: BlockType = {
   name: 'inode cluster',
   logType: 8,
   crcOffset: -1,
