@@ -108,7 +108,7 @@ function agfCounterFault(view: DataView, geometry: Geometry, daddr: number): Fau
   return undefined;
 }
 
-export const AGF: BlockType = {
+export const AGF_TYPE: BlockType = {
   name: 'AGF',
   logType: 5,
   crcOffset: Agf.offsets.crc,
@@ -153,7 +153,7 @@ function agiCounterFault(view: DataView, geometry: Geometry, daddr: number): Fau
   return undefined;
 }
 
-export const AGI: BlockType = {
+export const AGI_TYPE: BlockType = {
   name: 'AGI',
   logType: 7,
   crcOffset: Agi.offsets.crc,
@@ -161,7 +161,7 @@ export const AGI: BlockType = {
   verify: (view, geometry, daddr) => agiStructureFault(view, geometry, daddr) ?? agiCounterFault(view, geometry, daddr),
 };
 
-export const AGFL: BlockType = {
+export const AGFL_TYPE: BlockType = {
   name: 'AGFL',
   logType: 6,
   crcOffset: Agfl.offsets.crc,

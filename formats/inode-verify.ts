@@ -54,24 +54,23 @@ const KNOWN_FLAGS2 =
 
 const hex = (value: number, digits: number): string => `0x${value.toString(16).padStart(digits, '0')}`;
 
-/** CRC of the whole slot. @param data the cluster buffer; @param offset of the slot in it. */
-export function inodeCrcFault(data: Uint8Array, offset: number, inodeSize: number): Fault | undefined {
-  const slot = data.subarray(offset, offset + inodeSize);
+/** CRC of the whole slot. @param offset of the slot in the cluster buffer. */
+export function inodeCrcFault(view: DataView, offset: number, geometry: Geometry): Fault | undefined {
+  const slot = new Uint8Array(view.buffer, view.byteOffset + offset, geometry.inodeSize);
   const computed = crcWithHole(slot, CRC);
   const stored = storedCrc(slot, CRC);
   return computed === stored ? undefined : fault('BAD_CRC', 'crc', hex(computed, 8), hex(stored, 8));
 }
 
-/** Both at once: CRC, then content. */
+/** Both at once. A wrong magic says more than the wrong CRC that follows from it, so it is told first. */
 export function verifyInode(
-  data: Uint8Array,
   view: DataView,
   offset: number,
   geometry: Geometry,
   inodeNumber: number,
 ): Fault | undefined {
-  const core = view.getUint16(offset) === INODE_MAGIC ? inodeCrcFault(data, offset, geometry.inodeSize) : undefined;
-  return core ?? inodeCoreFault(view, offset, geometry, inodeNumber);
+  const bad = view.getUint16(offset) === INODE_MAGIC ? inodeCrcFault(view, offset, geometry) : undefined;
+  return bad ?? inodeCoreFault(view, offset, geometry, inodeNumber);
 }
 
 /** Everything but the CRC. @param inodeNumber the number that follows from where the slot lies. */
