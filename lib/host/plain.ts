@@ -15,6 +15,12 @@ const codeOf = (error: unknown): string => {
   return typeof code === 'string' ? code : 'EIO';
 };
 
+/** Cut to what a double holds, lest .999999999 become the next second; Node takes a negative number for "now", not a Date. */
+function nodeTime(seconds: number, nanoseconds: number): number | Date {
+  if (seconds < 0) return new Date(seconds * 1000 + Math.floor(nanoseconds / 1e6));
+  return seconds + Math.floor(nanoseconds / 1000) / 1e6;
+}
+
 function fill(from: fs.BigIntStats, into: HostStat): void {
   into.mode = Number(from.mode) & 0xffff;
   into.nlink = Number(from.nlink);
@@ -198,8 +204,8 @@ export class PlainCalls implements HostCalls {
     mtimeSeconds: number,
     mtimeNanoseconds: number,
   ): string | undefined {
-    const atime = atimeSeconds + atimeNanoseconds / 1e9;
-    const mtime = mtimeSeconds + mtimeNanoseconds / 1e9;
+    const atime = nodeTime(atimeSeconds, atimeNanoseconds);
+    const mtime = nodeTime(mtimeSeconds, mtimeNanoseconds);
     if (at.fd >= 0) return this.#set(() => fs.futimesSync(at.fd, atime, mtime));
     return this.#set(() => fs.lutimesSync(this.#path(at.directory, at.name), atime, mtime));
   }
