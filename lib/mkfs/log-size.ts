@@ -8,6 +8,7 @@
  *    reflink kernels, so it is never below what any kernel asks for.
  */
 import { BTREES, maxLeafRecords, maxNodeRecords } from '../../formats/btree-blocks.ts';
+import { maxTreeLevels } from '../../formats/tree-levels.ts';
 
 /** What the bound depends on. */
 export interface LogSizeInput {
@@ -25,77 +26,17 @@ export interface LogSizeInput {
   readonly nrext64: boolean;
 }
 
-/** Greatest heights of the trees of one AG, and of the block maps of a file. */
-export interface MaxLevels {
-  readonly alloc: number;
-  readonly inobt: number;
-  readonly rmap: number;
-  readonly refcount: number;
-  readonly bmapData: number;
-  readonly bmapAttr: number;
-}
-
-interface Fill {
-  readonly leaf: number;
-  readonly node: number;
-}
-
-const minimumFill = (layout: (typeof BTREES)[keyof typeof BTREES], blockSize: number): Fill => ({
-  leaf: Math.floor(maxLeafRecords(layout, blockSize) / 2),
-  node: Math.floor(maxNodeRecords(layout, blockSize) / 2),
-});
-
-/** Height of a tree of `records` records with every block at its minimum fill. */
-function heightAtMinimumFill(fill: Fill, records: number): number {
-  let height = 1;
-  let blocks = Math.ceil(records / fill.leaf);
-  while (blocks > 1) {
-    blocks = Math.ceil(blocks / fill.node);
-    height++;
-  }
-  return height;
-}
-
 /** Height of a block map of `extents` extents whose root has room for `rootSlots` pointers. */
-function bmapHeight(fill: Fill, extents: number, rootSlots: number): number {
+function bmapHeight(blockSize: number, extents: number, rootSlots: number): number {
+  const leaf = Math.floor(maxLeafRecords(BTREES.bmbt, blockSize) / 2);
+  const node = Math.floor(maxNodeRecords(BTREES.bmbt, blockSize) / 2);
   let height = 1;
-  let blocks = Math.ceil(extents / fill.leaf);
+  let blocks = Math.ceil(extents / leaf);
   while (blocks > 1) {
-    blocks = blocks <= rootSlots ? 1 : Math.ceil(blocks / fill.node);
+    blocks = blocks <= rootSlots ? 1 : Math.ceil(blocks / node);
     height++;
   }
   return height;
-}
-
-/**
- * Greatest tree heights for an AG size. With reflink one block may have any number of owners, so the reverse map is
- * bounded by the blocks the tree itself may take, not by the number of records.
- */
-export function maxLevels(input: LogSizeInput): MaxLevels {
-  const { blockSize, agBlocks } = input;
-  const agBlockLog = Math.ceil(Math.log2(agBlocks));
-  const inodes = 2 ** agBlockLog * (blockSize / input.inodeSize);
-  const rmapFill = minimumFill(BTREES.rmapbt, blockSize);
-  let rmap = 0;
-  if (input.rmapbt && input.reflink) {
-    rmap = 1;
-    let left = agBlocks - 1;
-    for (let width = 2; width < left; width *= rmapFill.node) {
-      left -= width;
-      rmap++;
-    }
-  } else if (input.rmapbt) {
-    rmap = heightAtMinimumFill(rmapFill, agBlocks);
-  }
-  const bmapFill = minimumFill(BTREES.bmbt, blockSize);
-  return {
-    alloc: heightAtMinimumFill(minimumFill(BTREES.bnobt, blockSize), Math.floor((agBlocks + 1) / 2)),
-    inobt: heightAtMinimumFill(minimumFill(BTREES.inobt, blockSize), Math.floor(inodes / 64)),
-    rmap,
-    refcount: input.reflink ? heightAtMinimumFill(minimumFill(BTREES.refcountbt, blockSize), agBlocks) : 0,
-    bmapData: bmapHeight(bmapFill, input.nrext64 ? 2 ** 48 - 1 : 2 ** 31 - 1, 3),
-    bmapAttr: bmapHeight(bmapFill, input.nrext64 ? 2 ** 32 - 1 : 2 ** 15 - 1, 2),
-  };
 }
 
 const BASIC_BLOCK = 512;
@@ -131,21 +72,24 @@ interface Reservation {
 /** Every transaction that can be the largest one in some geometry. */
 function reservations(input: LogSizeInput): { list: Reservation[]; attrSet: number } {
   const { blockSize, sectorSize, reflink, rmapbt, finobt, dirBlockSize } = input;
-  const levels = maxLevels(input);
-  const rmapLevels = rmapbt ? (reflink ? OLD_RMAP_LEVELS : levels.rmap) : 0;
+  const agInodes = 2 ** Math.ceil(Math.log2(input.agBlocks)) * (blockSize / input.inodeSize);
+  const levels = maxTreeLevels(blockSize, input.agBlocks, agInodes, reflink);
+  const bmapData = bmapHeight(blockSize, input.nrext64 ? 2 ** 48 - 1 : 2 ** 31 - 1, 3);
+  const bmapAttr = bmapHeight(blockSize, input.nrext64 ? 2 ** 32 - 1 : 2 ** 15 - 1, 2);
+  const rmapLevels = rmapbt ? (reflink ? OLD_RMAP_LEVELS : levels.rmapbt) : 0;
   const buffers = (count: number, size: number): number => count * (size + BUFFER_OVERHEAD);
   const blocks = (count: number): number => buffers(count, blockSize);
   const sectors = (count: number): number => buffers(count, sectorSize);
   const inodes = (count: number): number => count * (4 * OP_HEADER + INODE_ITEM + input.inodeSize + 2 * LONG_HEADER);
   // Tree blocks that allocating or freeing `n` extents may dirty: a full split of both free-space trees and the register.
-  const freeSpace = (n: number): number => n * 2 * (2 * levels.alloc - 1) + (rmapbt ? n * (2 * rmapLevels - 1) : 0);
-  const refcount = (n: number): number => (reflink ? n * (2 * levels.refcount - 1) : 0);
+  const freeSpace = (n: number): number => n * 2 * (2 * levels.bnobt - 1) + (rmapbt ? n * (2 * rmapLevels - 1) : 0);
+  const refcount = (n: number): number => (reflink ? n * (2 * levels.refcountbt - 1) : 0);
 
   const directoryBlocks = dirBlockSize / blockSize;
   // Longest run of extents that one split of a block map makes room for.
-  const extentsPerSplit = maxLeafRecords(BTREES.bnobt, blockSize) - minimumFill(BTREES.bnobt, blockSize).leaf;
+  const extentsPerSplit = Math.ceil(maxLeafRecords(BTREES.bnobt, blockSize) / 2);
   const mapBlocks = (extents: number, height: number): number => Math.ceil(extents / extentsPerSplit) * (height - 1);
-  const directoryMap = mapBlocks(directoryBlocks, levels.bmapData);
+  const directoryMap = mapBlocks(directoryBlocks, bmapData);
   const directoryChange = (DA_DEPTH + 2) * (directoryBlocks + directoryMap) + 1;
 
   const inodeTree = blocks(levels.inobt) + blocks(freeSpace(1));
@@ -159,11 +103,11 @@ function reservations(input: LogSizeInput): { list: Reservation[]; attrSet: numb
   const write =
     QUOTA +
     Math.max(
-      inodes(1) + blocks(levels.bmapData) + sectors(3) + blocks(freeSpace(2)) + blocks(refcount(2)),
+      inodes(1) + blocks(bmapData) + sectors(3) + blocks(freeSpace(2)) + blocks(refcount(2)),
       sectors(5) + blocks(freeSpace(2)) + blocks(refcount(2)),
     );
   const truncate =
-    QUOTA + Math.max(inodes(1) + blocks(levels.bmapData + 1), sectors(9) + blocks(freeSpace(4)) + blocks(refcount(4)));
+    QUOTA + Math.max(inodes(1) + blocks(bmapData + 1), sectors(9) + blocks(freeSpace(4)) + blocks(refcount(4)));
   const create =
     QUOTA +
     Math.max(
@@ -172,14 +116,12 @@ function reservations(input: LogSizeInput): { list: Reservation[]; attrSet: numb
     );
   const rollsOfData = reflink ? 8 : 2;
   const attrSetMain = QUOTA + inodes(1) + sectors(1) + blocks(DA_DEPTH);
-  const attrSetBlock = sectors(1) + blocks(levels.bmapAttr);
+  const attrSetBlock = sectors(1) + blocks(bmapAttr);
   // The greatest attribute value kept inside a leaf, less its name; counted once in blocks and once (so the rule goes) as
   // if the bytes were extents.
   const attrBytes = Math.floor(blockSize / 2) + Math.floor(blockSize / 4) - 255 - 1;
   const attrBlocks =
-    DA_DEPTH * (1 + mapBlocks(1, levels.bmapAttr)) +
-    Math.ceil(attrBytes / blockSize) +
-    mapBlocks(attrBytes, levels.bmapAttr);
+    DA_DEPTH * (1 + mapBlocks(1, bmapAttr)) + Math.ceil(attrBytes / blockSize) + mapBlocks(attrBytes, bmapAttr);
   return {
     attrSet: attrSetMain + attrSetBlock * attrBlocks,
     list: [
@@ -226,13 +168,13 @@ function reservations(input: LogSizeInput): { list: Reservation[]; attrSet: numb
         bytes:
           QUOTA +
           Math.max(
-            inodes(1) + blocks(DA_DEPTH) + blockSize * levels.bmapAttr + buffers(levels.bmapData, 0),
+            inodes(1) + blocks(DA_DEPTH) + blockSize * bmapAttr + buffers(bmapData, 0),
             sectors(5) + blocks(freeSpace(2)),
           ),
         rolls: 3,
       },
       // drop an attribute fork
-      { bytes: Math.max(inodes(1) + blocks(levels.bmapAttr), sectors(9) + blocks(freeSpace(4))), rolls: 1 },
+      { bytes: Math.max(inodes(1) + blocks(bmapAttr), sectors(9) + blocks(freeSpace(4))), rolls: 1 },
     ],
   };
 }
