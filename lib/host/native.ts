@@ -32,6 +32,8 @@ const LOCK_EX_NB = 6;
 const PATH_MAX = 4096;
 /** The kernel's own limits on an attribute list and on a value. */
 const XATTR_MAX = 65536;
+/** Asked for first: the kernel allocates what it is offered at every call, and 64 KiB doubles the time. */
+const XATTR_TRY = 512;
 const LITTLE = endianness() === 'LE';
 const NO_XATTRS: readonly Xattr[] = Object.freeze([]);
 
@@ -334,23 +336,19 @@ export class NativeCalls implements HostCalls {
   #statx(fd: number, path: Uint8Array, flags: number, into: HostStat): boolean {
     if (this.#c.statx(fd, path, flags, STATX_BASIC_STATS, this.#statBytes) !== 0) return false;
     const view = this.#statView;
-    const u64 = (at: number): number =>
-      view.getUint32(at + (LITTLE ? 4 : 0), LITTLE) * 2 ** 32 + view.getUint32(at + (LITTLE ? 0 : 4), LITTLE);
-    const i64 = (at: number): number =>
-      view.getInt32(at + (LITTLE ? 4 : 0), LITTLE) * 2 ** 32 + view.getUint32(at + (LITTLE ? 0 : 4), LITTLE);
     into.nlink = view.getUint32(16, LITTLE);
     into.uid = view.getUint32(20, LITTLE);
     into.gid = view.getUint32(24, LITTLE);
     into.mode = view.getUint16(28, LITTLE);
     into.inoHigh = view.getUint32(LITTLE ? 36 : 32, LITTLE);
     into.inoLow = view.getUint32(LITTLE ? 32 : 36, LITTLE);
-    into.size = u64(40);
-    into.blocks = u64(48);
-    into.atimeSeconds = i64(64);
+    into.size = getU64(view, 40);
+    into.blocks = getU64(view, 48);
+    into.atimeSeconds = getI64(view, 64);
     into.atimeNanoseconds = view.getUint32(72, LITTLE);
-    into.ctimeSeconds = i64(96);
+    into.ctimeSeconds = getI64(view, 96);
     into.ctimeNanoseconds = view.getUint32(104, LITTLE);
-    into.mtimeSeconds = i64(112);
+    into.mtimeSeconds = getI64(view, 112);
     into.mtimeNanoseconds = view.getUint32(120, LITTLE);
     into.rdevMajor = view.getUint32(128, LITTLE);
     into.rdevMinor = view.getUint32(132, LITTLE);
@@ -373,7 +371,9 @@ export class NativeCalls implements HostCalls {
     const fd = name ? -1 : this.#fd(directory);
     const path = name ? this.#pathFor(directory, name) : EMPTY_NAME;
     const c = this.#c;
-    const length = name ? c.llistxattr(path, this.#list, XATTR_MAX) : c.flistxattr(fd, this.#list, XATTR_MAX);
+    let length = name ? c.llistxattr(path, this.#list, XATTR_TRY) : c.flistxattr(fd, this.#list, XATTR_TRY);
+    if (length < 0 && this.#errno() === 'ERANGE')
+      length = name ? c.llistxattr(path, this.#list, XATTR_MAX) : c.flistxattr(fd, this.#list, XATTR_MAX);
     if (length === 0) return NO_XATTRS;
     if (length < 0) {
       const errno = this.#errno();
@@ -387,9 +387,13 @@ export class NativeCalls implements HostCalls {
       if (end < 0 || end >= length) break;
       const attribute = this.#list.slice(start, end);
       const terminated = this.#list.subarray(start, end + 1);
-      const size = name
-        ? c.lgetxattr(path, terminated, this.#value, XATTR_MAX)
-        : c.fgetxattr(fd, terminated, this.#value, XATTR_MAX);
+      let size = name
+        ? c.lgetxattr(path, terminated, this.#value, XATTR_TRY)
+        : c.fgetxattr(fd, terminated, this.#value, XATTR_TRY);
+      if (size < 0 && this.#errno() === 'ERANGE')
+        size = name
+          ? c.lgetxattr(path, terminated, this.#value, XATTR_MAX)
+          : c.fgetxattr(fd, terminated, this.#value, XATTR_MAX);
       if (size < 0) failed(attribute, this.#errno());
       else found.push({ name: attribute, value: this.#value.slice(0, size) });
       start = end + 1;
@@ -537,6 +541,11 @@ export class NativeCalls implements HostCalls {
 }
 
 const EMPTY_NAME = new Uint8Array(1);
+
+const getU64 = (view: DataView, at: number): number =>
+  view.getUint32(at + (LITTLE ? 4 : 0), LITTLE) * 2 ** 32 + view.getUint32(at + (LITTLE ? 0 : 4), LITTLE);
+const getI64 = (view: DataView, at: number): number =>
+  view.getInt32(at + (LITTLE ? 4 : 0), LITTLE) * 2 ** 32 + view.getUint32(at + (LITTLE ? 0 : 4), LITTLE);
 
 function putI64(view: DataView, at: number, value: number): void {
   view.setInt32(at + (LITTLE ? 4 : 0), Math.floor(value / 2 ** 32), LITTLE);
