@@ -1,6 +1,7 @@
 /**
  * HostCalls through the C library (koffi, an optional dependency): attributes, holes, device nodes, nanosecond times, and
- * everything relative to an open directory, so paths may be of any length and no symlink can be slipped in between.
+ * everything relative to an open directory, so paths may be of any length and no symlink can be slipped in between (only
+ * reading attributes goes by path where that is short enough: the host has no other call for what is not open).
  * Invariants: descriptors kept in HostDirectory are at most KEPT at a time; a directory opened again is refused unless it
  * is the same inode. Linux with 64-bit words only, other hosts get plain.ts and a reason.
  */
