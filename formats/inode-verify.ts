@@ -309,5 +309,6 @@ export const INODE_CLUSTER: BlockType = {
   logType: 8,
   crcOffset: -1,
   lsnOffset: -1,
+  slotCrcOffset: CRC,
   verify: () => undefined,
 };
