@@ -21,6 +21,7 @@ import {
   mkfsXfs,
   requireOracle,
   umlRun,
+  whyMissing,
   withTempDir,
   xfsDb,
   xfsRepairCheck,
@@ -156,7 +157,7 @@ describe.runIf(requireOracle('xfsprogs', 'loop', 'python'))('loop mount', () => 
     });
   });
 
-  it.each(['default', 'bare', 'block-1k', 'block-64k', 'exchange-parent'])('ages %s in every form', (name) => {
+  it.each(['default', 'bare', 'exchange-parent'])('ages %s in every form', (name) => {
     withTempDir((directory) => {
       const entry = matrixEntry(name);
       const image = join(directory, 'image');
@@ -165,6 +166,42 @@ describe.runIf(requireOracle('xfsprogs', 'loop', 'python'))('loop mount', () => 
       expectForms(summary, entry.reflink);
       if (entry.tweak?.includes('exchange')) expect(summary.done).toHaveProperty('exchange');
       if (entry.repairable) expect(xfsRepairCheck(image)).toEqual({ ok: true, output: '' });
+    });
+  });
+
+  it.each(['all-features', 'block-1k', 'block-64k'])('ageing reaches every form on %s', (name) => {
+    withTempDir((directory) => {
+      const entry = matrixEntry(name);
+      const image = join(directory, 'image');
+      makeMatrixImage(entry, image);
+      ageImage(image, { dirBlockSize: entry.dirBlockSize });
+      const tree = new Map(digestImageByLoop(image, { identity: true }).map((file) => [file.path, file]));
+      const print = (path: string, ...commands: string[]) =>
+        xfsDb(image, [`inode ${tree.get(path)?.inode}`, ...commands, 'print']);
+      const format = (path: string, field: 'format' | 'aformat') =>
+        new RegExp(`core\\.${field} = \\d \\((\\w+)\\)`).exec(print(path))?.[1];
+      const formats = (field: 'format' | 'aformat', paths: string[]) =>
+        paths.map((path) => [path, format(path, field)]);
+      const as = (name: string, paths: string[]) => paths.map((path) => [path, name]);
+
+      const local = ['/dirs/short', '/dirs/shrunk', '/dirs/emptied', '/others/symlink-30'];
+      const lists = ['/dirs/block', '/dirs/leaf', '/files/unwritten', '/others/symlink-1000'];
+      const trees = ['/dirs/long-a', '/dirs/long-b', '/files/fragmented', '/files/woven'];
+      expect(formats('format', local)).toEqual(as('local', local));
+      expect(formats('format', lists)).toEqual(as('extents', lists));
+      expect(formats('format', trees)).toEqual(as('btree', trees));
+      const attributeLists = ['/attributes/leaf', '/attributes/value-60000'];
+      const attributeTrees = ['/attributes/tree-a', '/attributes/tree-b'];
+      expect(format('/attributes/value-60', 'aformat')).toBe('local');
+      expect(formats('aformat', attributeLists)).toEqual(as('extents', attributeLists));
+      expect(formats('aformat', attributeTrees)).toEqual(as('btree', attributeTrees));
+      // The magics of what stands at the root of the hash index: data block alone, one leaf, a node.
+      const firstLeaf = `dblock ${2 ** 35 / entry.blockSize}`;
+      expect(print('/dirs/block', 'dblock 0')).toContain('bhdr.hdr.magic = 0x58444233');
+      expect(print('/dirs/leaf', firstLeaf)).toContain('magic = 0x3df1');
+      expect(print('/dirs/node', firstLeaf)).toContain('magic = 0x3ebe');
+      expect(print('/attributes/leaf', 'ablock 0')).toContain('magic = 0x3bee');
+      expect(print('/attributes/node', 'ablock 0')).toContain('magic = 0x3ebe');
     });
   });
 
@@ -208,8 +245,10 @@ describe.runIf(requireOracle('xfsprogs', 'uml', 'python'))('user-mode-linux', ()
       makeMatrixImage(matrixEntry('all-features'), image);
       expectForms(ageImageByUml(image), true);
       expect(xfsRepairCheck(image)).toEqual({ ok: true, output: '' });
-      const tree = digestImageByUml(image);
+      const tree = digestImageByUml(image, { identity: true });
       expect(tree.length).toBeGreaterThan(2000);
+      // A second kernel's view, where there is one: the same down to inode numbers and times.
+      if (!whyMissing('loop')) expect(compareTrees(digestImageByLoop(image, { identity: true }), tree)).toBe('');
       expect(tree.filter((entry) => entry.path.startsWith('/others/char-big'))).toMatchObject([
         { type: 'char', rdev: '511:262143' },
       ]);

@@ -165,14 +165,15 @@ def directories(a, dir_block):
     short = fill(b'short', 3, lambda i: b'f%d' % i)
     fill(b'block', 30, lambda i: b'entry-%03d' % i)
     # A leaf directory: more data than one block, hash entries still in one.
-    leaf = fill(b'leaf', max(60, dir_block // 60), lambda i: b'leaf-entry-%05d' % i)
+    leaf = fill(b'leaf', dir_block // 20, lambda i: b'leaf-entry-%05d' % i)
     # A node directory: more entries than one hash block of 8 bytes each can hold.
     node = fill(b'node', dir_block // 8 + 200, lambda i: b'%x-node' % (i * 2654435761 % 2**32))
     # Two directories growing in turn, so that neither gets its blocks in one piece: forks become trees.
     pair = [base + b'/long-a', base + b'/long-b']
     for directory in pair:
         os.mkdir(directory)
-    for i in range(40 * max(dir_block, a.block) // 220):
+    long_names = (80 if dir_block <= 4096 else 30) * dir_block // 220
+    for i in range(long_names):
         for directory in pair:
             a.touch(directory + b'/' + long_name(i))
     # All names with the same hash input length and many equal prefixes, and subdirectories, moved about.
@@ -184,7 +185,7 @@ def directories(a, dir_block):
         os.mkdir(deep)
     os.rename(nested + b'/d0/d1/d2', nested + b'/moved')
     # Deletions that leave stale entries, free space inside blocks, empty blocks, and forms to go back to.
-    for i in range(0, 40 * max(dir_block, a.block) // 220, 3):
+    for i in range(0, long_names, 3):
         os.unlink(pair[0] + b'/' + long_name(i))
     for name in sorted(os.listdir(node))[100:400:2]:
         os.unlink(node + b'/' + name)
