@@ -86,8 +86,8 @@ const REMOTE_RECORD_BASE = 11;
 /** Head of every block of a remote value. Never logged: its lsn is always null. */
 export const AttrRemoteHeader = struct('AttrRemoteValue', 56, {
   magic: [0, u32, 'XARM'],
-  offset: [4, u32, 'bytes of the value before this block'],
-  bytes: [8, u32, 'bytes of the value in this block'],
+  valueOffset: [4, u32, 'bytes of the value before this block'],
+  valueBytes: [8, u32, 'bytes of the value in this block'],
   crc: [12, u32le, 'CRC32C of the block'],
   uuid: [16, bytes(16), 'metadata uuid'],
   owner: [32, u64, 'inode number', 'inode'],
@@ -177,13 +177,13 @@ export const ATTR_REMOTE: BlockType = {
     if (magic !== ATTR_REMOTE_MAGIC) return fault('BAD_MAGIC', 'magic', ATTR_REMOTE_MAGIC, magic);
     const identity = verifySelf(view, geometry, daddr, at.blkno, at.uuid, at.owner);
     if (identity) return identity;
-    const offset = view.getUint32(at.offset);
-    const length = view.getUint32(at.bytes);
+    const offset = view.getUint32(at.valueOffset);
+    const length = view.getUint32(at.valueBytes);
     if (length === 0 || length > remotePayload(size)) {
-      return fault('BAD_REMOTE_LENGTH', 'bytes', `1..${remotePayload(size)}`, length);
+      return fault('BAD_REMOTE_LENGTH', 'valueBytes', `1..${remotePayload(size)}`, length);
     }
     if (offset + length > MAX_ATTR_VALUE)
-      return fault('BAD_REMOTE_LENGTH', 'offset', `at most ${MAX_ATTR_VALUE - length}`, offset);
+      return fault('BAD_REMOTE_LENGTH', 'valueOffset', `at most ${MAX_ATTR_VALUE - length}`, offset);
     return undefined;
   },
 };

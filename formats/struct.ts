@@ -75,15 +75,15 @@ export type View<T> = BaseView & Accessors<T>;
 
 export class BaseView {
   view: DataView;
-  offset: number;
+  base: number;
   constructor() {
     this.view = EMPTY;
-    this.offset = 0;
+    this.base = 0;
   }
   /** Move this view to another place; returns itself. */
   at(view: DataView, offset = 0): this {
     this.view = view;
-    this.offset = offset;
+    this.base = offset;
     return this;
   }
 }
@@ -155,16 +155,18 @@ export function struct<const T extends FieldTable>(name: string, size: number, t
 }
 
 function defineAccessors(prototype: BaseView, name: string, offset: number, fieldKind: FieldKind): void {
-  const define = (key: string, get: (this: BaseView) => unknown, set: (this: BaseView, value: never) => void) =>
+  const define = (key: string, get: (this: BaseView) => unknown, set: (this: BaseView, value: never) => void) => {
+    if (key === 'view' || key === 'base' || key === 'at') throw new Error(`field name ${key} is taken by the view itself`);
     Object.defineProperty(prototype, key, { get, set, enumerable: true });
+  };
   const word = (key: string, at: number, le: boolean) =>
     define(
       key,
       function () {
-        return this.view.getUint32(this.offset + at, le);
+        return this.view.getUint32(this.base + at, le);
       },
       function (value: number) {
-        this.view.setUint32(this.offset + at, value, le);
+        this.view.setUint32(this.base + at, value, le);
       },
     );
   switch (fieldKind.kind) {
@@ -172,40 +174,40 @@ function defineAccessors(prototype: BaseView, name: string, offset: number, fiel
       return void define(
         name,
         function () {
-          return this.view.getUint8(this.offset + offset);
+          return this.view.getUint8(this.base + offset);
         },
         function (value: number) {
-          this.view.setUint8(this.offset + offset, value);
+          this.view.setUint8(this.base + offset, value);
         },
       );
     case 'u16':
       return void define(
         name,
         function () {
-          return this.view.getUint16(this.offset + offset);
+          return this.view.getUint16(this.base + offset);
         },
         function (value: number) {
-          this.view.setUint16(this.offset + offset, value);
+          this.view.setUint16(this.base + offset, value);
         },
       );
     case 'u16le':
       return void define(
         name,
         function () {
-          return this.view.getUint16(this.offset + offset, true);
+          return this.view.getUint16(this.base + offset, true);
         },
         function (value: number) {
-          this.view.setUint16(this.offset + offset, value, true);
+          this.view.setUint16(this.base + offset, value, true);
         },
       );
     case 'u32':
       return void define(
         name,
         function () {
-          return this.view.getUint32(this.offset + offset);
+          return this.view.getUint32(this.base + offset);
         },
         function (value: number) {
-          this.view.setUint32(this.offset + offset, value);
+          this.view.setUint32(this.base + offset, value);
         },
       );
     case 'u32le':
@@ -215,22 +217,22 @@ function defineAccessors(prototype: BaseView, name: string, offset: number, fiel
       return void define(
         name,
         function () {
-          return getU64(this.view, this.offset + offset);
+          return getU64(this.view, this.base + offset);
         },
         function (value: number) {
-          setU64(this.view, this.offset + offset, value);
+          setU64(this.view, this.base + offset, value);
         },
       );
     case 'u64le':
       return void define(
         name,
         function () {
-          return this.view.getUint32(this.offset + offset + 4, true) * TWO32 + this.view.getUint32(this.offset + offset, true);
+          return this.view.getUint32(this.base + offset + 4, true) * TWO32 + this.view.getUint32(this.base + offset, true);
         },
         function (value: number) {
           const ones = value >= NULL64;
-          this.view.setUint32(this.offset + offset + 4, ones ? NULL32 : Math.floor(value / TWO32), true);
-          this.view.setUint32(this.offset + offset, ones ? NULL32 : value % TWO32, true);
+          this.view.setUint32(this.base + offset + 4, ones ? NULL32 : Math.floor(value / TWO32), true);
+          this.view.setUint32(this.base + offset, ones ? NULL32 : value % TWO32, true);
         },
       );
     case 'u64hl':
@@ -245,10 +247,10 @@ function defineAccessors(prototype: BaseView, name: string, offset: number, fiel
       return void define(
         name,
         function () {
-          return new Uint8Array(this.view.buffer, this.view.byteOffset + this.offset + offset, fieldKind.size);
+          return new Uint8Array(this.view.buffer, this.view.byteOffset + this.base + offset, fieldKind.size);
         },
         function (value: Uint8Array) {
-          new Uint8Array(this.view.buffer, this.view.byteOffset + this.offset + offset, fieldKind.size).set(value);
+          new Uint8Array(this.view.buffer, this.view.byteOffset + this.base + offset, fieldKind.size).set(value);
         },
       );
     default:

@@ -15,8 +15,8 @@ export const MAX_SYMLINK = 1023;
 
 export const SymlinkHeader = struct('Symlink', 56, {
   magic: [0, u32, 'XSLM'],
-  offset: [4, u32, 'bytes of the target before this extent'],
-  bytes: [8, u32, 'bytes of the target in this extent'],
+  targetOffset: [4, u32, 'bytes of the target before this extent'],
+  targetBytes: [8, u32, 'bytes of the target in this extent'],
   crc: [12, u32le, 'CRC32C of the extent'],
   uuid: [16, bytes(16), 'metadata uuid'],
   owner: [32, u64, 'inode number', 'inode'],
@@ -38,11 +38,11 @@ export const SYMLINK: BlockType = {
     if (magic !== SYMLINK_MAGIC) return fault('BAD_MAGIC', 'magic', SYMLINK_MAGIC, magic);
     const identity = verifySelf(view, geometry, daddr, offsets.blkno, offsets.uuid, offsets.owner);
     if (identity) return identity;
-    const length = view.getUint32(offsets.bytes);
+    const length = view.getUint32(offsets.targetBytes);
     const room = symlinkPayload(view.byteLength);
-    if (length === 0 || length > room) return fault('BAD_SYMLINK', 'bytes', `1..${room}`, length);
-    const offset = view.getUint32(offsets.offset);
-    if (offset + length > MAX_SYMLINK) return fault('BAD_SYMLINK', 'offset', `at most ${MAX_SYMLINK - length}`, offset);
+    if (length === 0 || length > room) return fault('BAD_SYMLINK', 'targetBytes', `1..${room}`, length);
+    const offset = view.getUint32(offsets.targetOffset);
+    if (offset + length > MAX_SYMLINK) return fault('BAD_SYMLINK', 'targetOffset', `at most ${MAX_SYMLINK - length}`, offset);
     return undefined;
   },
 };
@@ -74,8 +74,8 @@ export function writeSymlinkExtent(
   data.fill(0);
   const header = SymlinkHeader.at(view);
   header.magic = SYMLINK_MAGIC;
-  header.offset = offset;
-  header.bytes = length;
+  header.targetOffset = offset;
+  header.targetBytes = length;
   header.uuid = geometry.metaUuid;
   header.owner = inode;
   header.blkno = daddr;
@@ -89,13 +89,13 @@ export function writeSymlinkExtent(
 export function symlinkPieceFault(view: DataView, inode: number, offset: number, total: number): Fault | undefined {
   const header = SymlinkHeader.at(view);
   if (header.owner !== inode) return fault('BAD_OWNER', 'owner', inode, header.owner);
-  if (header.offset !== offset) return fault('BAD_SYMLINK', 'offset', offset, header.offset);
+  if (header.targetOffset !== offset) return fault('BAD_SYMLINK', 'targetOffset', offset, header.targetOffset);
   const expected = Math.min(symlinkPayload(view.byteLength), total - offset);
-  if (header.bytes !== expected) return fault('BAD_SYMLINK', 'bytes', expected, header.bytes);
+  if (header.targetBytes !== expected) return fault('BAD_SYMLINK', 'targetBytes', expected, header.targetBytes);
   return undefined;
 }
 
 /** The piece of the target in a verified extent: a view of its bytes, not a copy. */
 export function symlinkPiece(view: DataView): Uint8Array {
-  return new Uint8Array(view.buffer, view.byteOffset + SymlinkHeader.size, view.getUint32(offsets.bytes));
+  return new Uint8Array(view.buffer, view.byteOffset + SymlinkHeader.size, view.getUint32(offsets.targetBytes));
 }

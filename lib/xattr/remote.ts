@@ -36,8 +36,8 @@ export function fillRemoteBlock(buffer: Buffer, fork: ForkReader, value: Uint8Ar
   buffer.data.fill(0);
   const header = AttrRemoteHeader.at(buffer.view);
   header.magic = ATTR_REMOTE_MAGIC;
-  header.offset = offset;
-  header.bytes = piece.length;
+  header.valueOffset = offset;
+  header.valueBytes = piece.length;
   header.uuid = fork.geometry.metaUuid;
   header.owner = fork.inode;
   header.blkno = buffer.daddr;
@@ -79,8 +79,8 @@ export function remoteFault(
   const payload = remotePayload(view.byteLength);
   const bytes = Math.min(payload, length - index * payload);
   if (header.owner !== inode) return { field: 'owner', expected: inode, found: header.owner };
-  if (header.offset !== index * payload) return { field: 'offset', expected: index * payload, found: header.offset };
-  if (header.bytes !== bytes) return { field: 'bytes', expected: bytes, found: header.bytes };
+  if (header.valueOffset !== index * payload) return { field: 'valueOffset', expected: index * payload, found: header.valueOffset };
+  if (header.valueBytes !== bytes) return { field: 'valueBytes', expected: bytes, found: header.valueBytes };
   return undefined;
 }
 
