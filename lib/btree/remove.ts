@@ -1,0 +1,201 @@
+/**
+ * Removing records.
+ *
+ * A block that falls below half takes entries from a neighbour under the same parent if that one can spare any, and
+ * otherwise the two become one:
+ *
+ *     [a .] [c d e .]  ->  [a c .] [d e . .]     borrow (half of what the neighbour has more)
+ *     [a .] [c d . .]  ->  [a c d .]             merge, always into the left one; its parent loses an entry and is next
+ *
+ * 1. A block without a neighbour under its parent keeps too few entries: legal right under an inode root, elsewhere
+ *    only in trees others made. Should it become empty there, it goes altogether.
+ * 2. A root node with a single child gives way to it: a root block is freed; an inode root takes the child's entries
+ *    when they fit. An inode root over a single leaf stays: the fork decides when to become an extent list.
+ */
+import type { Transaction } from '../buffer/transaction.ts';
+import { internal } from '../errors.ts';
+import {
+  copyEntries,
+  copyRun,
+  recomputeHighKeys,
+  refreshEntry,
+  removeEntry,
+  setCount,
+  shiftEntries,
+  sibling,
+  updateLowKeys,
+} from './entries.ts';
+import type { Path } from './path.ts';
+import { ROOT_KEYS_AT, rootRoom } from './tree.ts';
+
+/** Remove the current record; the path ends on the one that followed, or on none. */
+export function removeRecord(path: Path, tx: Transaction): void {
+  path.requireRecord();
+  const { tree } = path;
+  const slot = path.slots[0]!;
+  path.valid = false;
+  tree.type.readKey(path.viewAt(0), path.recordAt(slot), path.key);
+  const [a, b, c, d, e] = path.key as [number, number, number, number, number];
+  const view = path.change(tx, 0);
+  const bytes = path.bytes(0);
+  const count = view.getUint16(6);
+  copyRun(bytes, tree.headerSize, slot + 1, bytes, tree.headerSize, slot, count - slot - 1, tree.recordSize);
+  view.setUint16(6, count - 1);
+  if (path.top > 0) {
+    if (slot === 0) updateLowKeys(path, tx, 0);
+    if (tree.hasHighKeys) recomputeHighKeys(path, tx, 0);
+  }
+  if (count - 1 < tree.minLeaf && path.top > 0 && !rebalance(path, tx, 0)) {
+    path.top = -1;
+    path.seekGE(a, b, c, d, e);
+    return;
+  }
+  const now = path.slots[0]!;
+  const left = path.count(0);
+  if (now < left) path.place(now);
+  else if (left > 0) {
+    // Behind the last record of this leaf: the follower is the first of the next one.
+    path.place(left - 1);
+    path.next();
+  } else path.lose();
+}
+
+/**
+ * Bring the block at `level` back to half full, and then its parent. Returns false when the path was lost on the way
+ * (the block itself had to go).
+ */
+function rebalance(path: Path, tx: Transaction, level: number): boolean {
+  const { tree } = path;
+  if (level === path.top) {
+    shrinkRoot(path, tx);
+    return true;
+  }
+  const count = path.count(level);
+  const min = tree.min(level);
+  if (count >= min) return true;
+  const parent = level + 1;
+  if (path.count(parent) === 1) return alone(path, tx, level);
+
+  // A neighbour that can spare entries comes first; the right one, when both can.
+  const right = sibling(path, tx, level, 1);
+  const rightCount = right ? right.view.getUint16(6) : 0;
+  if (right && rightCount > min) {
+    shiftEntries(path, tx, level, right, 1, (rightCount - count) >> 1, false);
+    if (count === 0) refill(path, tx, level);
+    return true;
+  }
+  const left = sibling(path, tx, level, -1);
+  const leftCount = left ? left.view.getUint16(6) : 0;
+  if (left && leftCount > min) {
+    const moved = (leftCount - count) >> 1;
+    shiftEntries(path, tx, level, left, -1, moved, false);
+    path.slots[level]! += moved;
+    if (count === 0) refill(path, tx, level);
+    return true;
+  }
+  if (left) {
+    // Become part of the left neighbour: from here on the path is that block.
+    path.slots[parent]! -= 1;
+    path.pointers[level] = path.child(parent, path.slots[parent]!);
+    path.buffers[level] = left;
+    path.slots[level]! += leftCount;
+  }
+  mergeRight(path, tx, level);
+  if (count === 0) refill(path, tx, level);
+  return rebalance(path, tx, parent);
+}
+
+/** Take the right neighbour (under the same parent) into the path's block at `level`, and free it. */
+function mergeRight(path: Path, tx: Transaction, level: number): void {
+  const { tree } = path;
+  const parent = level + 1;
+  const slot = path.slots[parent]!;
+  const gone = path.child(parent, slot + 1);
+  const right = tree.readBlock(tx, gone, level);
+  const beyond = tree.right(right.view);
+  const neighbour = beyond === tree.nullPointer ? undefined : tree.readBlock(tx, beyond, level);
+  const back = neighbour ? tree.left(neighbour.view) : gone;
+  if (back !== gone) throw tree.corrupt('BTREE_SIBLING', 'left sibling', beyond, gone, back);
+
+  const left = path.attached(tx, level);
+  const leftCount = left.view.getUint16(6);
+  const rightCount = right.view.getUint16(6);
+  if (leftCount + rightCount > tree.max(level)) throw internal('merged block too large');
+  tx.change(left);
+  copyEntries(tree, level, right.data, 0, left.data, leftCount, rightCount);
+  left.view.setUint16(6, leftCount + rightCount);
+  tree.setRight(left.view, beyond);
+  if (neighbour) {
+    tx.change(neighbour);
+    tree.setLeft(neighbour.view, path.pointers[level]!);
+  }
+  removeEntry(path, tx, parent, slot + 1);
+  if (leftCount + rightCount > 0) refreshEntry(path, tx, parent, slot, left.view);
+  tree.freeBlock(tx, gone);
+}
+
+/** The path's block was empty, so the keys above its parent could not be mended when its last entry went: do it now. */
+function refill(path: Path, tx: Transaction, level: number): void {
+  updateLowKeys(path, tx, level);
+  if (path.tree.hasHighKeys) recomputeHighKeys(path, tx, level + 1);
+}
+
+/** A block that is its parent's only child has too few entries (invariant 1). */
+function alone(path: Path, tx: Transaction, level: number): boolean {
+  const { tree } = path;
+  shrinkRoot(path, tx);
+  if (level >= path.top || path.count(level + 1) > 1) return rebalance(path, tx, level);
+  if (path.count(level) > 0 || path.isSingle()) return true;
+  // Empty, and not the tree's only leaf: unlink it, then its parent is empty in turn.
+  const pointer = path.pointers[level]!;
+  const view = path.viewAt(level);
+  const leftPointer = tree.left(view);
+  const rightPointer = tree.right(view);
+  const left = leftPointer === tree.nullPointer ? undefined : tree.readBlock(tx, leftPointer, level);
+  const right = rightPointer === tree.nullPointer ? undefined : tree.readBlock(tx, rightPointer, level);
+  if (left) {
+    tx.change(left);
+    tree.setRight(left.view, rightPointer);
+  }
+  if (right) {
+    tx.change(right);
+    tree.setLeft(right.view, leftPointer);
+  }
+  removeEntry(path, tx, level + 1, 0);
+  tree.freeBlock(tx, pointer);
+  rebalance(path, tx, level + 1);
+  return false;
+}
+
+/** While the root has a single child that can take its place: one level less. */
+function shrinkRoot(path: Path, tx: Transaction): void {
+  const { tree } = path;
+  const { blockRoot, inodeRoot } = tree;
+  if (blockRoot) {
+    while (path.top > 0 && path.count(path.top) === 1) {
+      const old = path.pointers[path.top]!;
+      const top = path.top - 1;
+      blockRoot.set(tx, path.child(path.top, 0), top + 1);
+      path.top = top;
+      tree.freeBlock(tx, old);
+    }
+    return;
+  }
+  while (path.top > 1 && path.count(path.top) === 1) {
+    const { top } = path;
+    const child = path.attached(tx, top - 1);
+    const count = child.view.getUint16(6);
+    if (count > path.capacity(top)) return;
+    const gone = path.pointers[top - 1]!;
+    path.change(tx, top);
+    const bytes = path.bytes(top);
+    const room = rootRoom(inodeRoot!.view());
+    const pointers = ROOT_KEYS_AT + tree.entrySize * room;
+    copyRun(child.data, tree.headerSize, 0, bytes, ROOT_KEYS_AT, 0, count, tree.entrySize);
+    copyRun(child.data, tree.pointersAt, 0, bytes, pointers, 0, count, tree.pointerSize);
+    setCount(path, top, count);
+    path.viewAt(top).setUint16(0, top - 1);
+    path.top = top - 1;
+    tree.freeBlock(tx, gone);
+  }
+}
