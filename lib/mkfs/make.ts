@@ -1,0 +1,150 @@
+/**
+ * Make a whole image: geometry, empty structures, content from a host tree, counters. In two steps, so that everything
+ * that can be refused is refused before the target is touched:
+ *
+ * 1. `planMake` decides and checks: options, size (also `auto`), whether the source fits.
+ * 2. `writeImage` writes; until its last step the superblock says "in progress" and nobody opens the image.
+ */
+import { sealCrc } from '../../formats/checksum.ts';
+import type { Geometry } from '../../formats/geometry.ts';
+import { Superblock, VERSION } from '../../formats/superblock.ts';
+import { BufferCache } from '../buffer/cache.ts';
+import { DirectTransaction } from '../buffer/direct.ts';
+import type { Device } from '../device/device.ts';
+import { GatherDevice } from '../device/gather.ts';
+import { MemoryDevice } from '../device/memory.ts';
+import { noSpace } from '../errors.ts';
+import type { HostTree } from '../host/tree.ts';
+import { TreePlan } from '../populate/plan.ts';
+import { Populate, type PopulateOptions, type PopulateResult } from '../populate/populate.ts';
+import { Space } from '../space/space.ts';
+import { finishImage, formatImage } from './format-image.ts';
+import { type ImagePlan, planImage } from './geometry.ts';
+import type { MkfsOptions } from './options.ts';
+
+export interface MakeOptions extends Omit<MkfsOptions, 'size'> {
+  /** Bytes, or `auto`: the smallest image that holds the source with room to edit. */
+  size: number | 'auto';
+  /** Content; none makes an empty image. */
+  from?: HostTree;
+}
+
+/** What will be made; nothing has been written yet. */
+export interface MakePlan {
+  readonly image: ImagePlan;
+  readonly from: HostTree | undefined;
+  /** What the source needs, if there is one. */
+  readonly tree: TreePlan | undefined;
+  /** Blocks that content may take in the empty image. */
+  readonly available: number;
+}
+
+/** Room that `auto` leaves for editing, as a share of what the source needs, and the least of it in bytes. */
+const AUTO_SLACK = 0.1;
+const AUTO_SLACK_BYTES = 1 << 20;
+const AUTO_STEP = 1.05;
+const MIB = 1 << 20;
+
+/**
+ * Decide everything. Throws `usage` errors for options, and ENOSPC with the size that would do when the source does not
+ * fit.
+ */
+export function planMake(options: MakeOptions): MakePlan {
+  const { from, size, ...rest } = options;
+  if (size !== 'auto') {
+    const image = planImage({ ...rest, size });
+    const available = availableWhenEmpty(image);
+    const tree = from && TreePlan.measure(from, image.geometry);
+    if (tree && tree.need.total > available) {
+      const fits = planAuto(rest, tree);
+      const { blockSize } = image.geometry;
+      throw noSpace(
+        `the source needs ${mebibytes(tree.need.total * blockSize)} MiB and an image of ${mebibytes(size)} MiB has room for ` +
+          `${mebibytes(Math.max(0, available) * blockSize)} MiB: make it at least ${mebibytes(fits.size)} MiB`,
+        { expected: `at least ${fits.size} bytes`, found: size },
+      );
+    }
+    return { image, from, tree, available };
+  }
+  const smallest = planImage({ ...rest, size: Math.max(rest.dialect.minImageBytes, 64 * MIB) });
+  const tree = from ? TreePlan.measure(from, smallest.geometry) : undefined;
+  const image = tree ? planAuto(rest, tree) : planImage({ ...rest, size: rest.dialect.minImageBytes });
+  return { image, from, tree, available: availableWhenEmpty(image) };
+}
+
+/** The smallest image, in whole MiB, that has room for the tree and the slack. */
+function planAuto(options: Omit<MkfsOptions, 'size'>, tree: TreePlan): ImagePlan {
+  const blockSize = options.blockSize ?? 4096;
+  const content = tree.need.total * blockSize;
+  const wanted = Math.ceil((content * (1 + AUTO_SLACK) + AUTO_SLACK_BYTES) / blockSize);
+  let low = Math.max(options.dialect.minImageBytes, Math.floor(content / MIB) * MIB);
+  let high = low;
+  let plan = planImage({ ...options, size: high });
+  while (availableWhenEmpty(plan) < wanted) {
+    low = high;
+    high = Math.ceil((high * AUTO_STEP + 4 * MIB) / MIB) * MIB;
+    plan = planImage({ ...options, size: high });
+  }
+  while (high - low > MIB) {
+    const middle = Math.ceil((low + high) / 2 / MIB) * MIB;
+    if (middle >= high) break;
+    const tried = planImage({ ...options, size: middle });
+    if (availableWhenEmpty(tried) >= wanted) [high, plan] = [middle, tried];
+    else low = middle;
+  }
+  return plan;
+}
+
+/** Blocks that content may take: what an empty image has free less what its trees hold back. Tried in memory. */
+function availableWhenEmpty(plan: ImagePlan): number {
+  const device = new MemoryDevice(plan.size);
+  formatImage(device, plan, true);
+  return new Space(plan.geometry).available(new BufferCache(device, plan.geometry));
+}
+
+/**
+ * Write the planned image.
+ * @param device at least `plan.image.size` bytes. @param blank it reads as zeroes everywhere.
+ */
+export function writeImage(
+  device: Device,
+  plan: MakePlan,
+  blank: boolean,
+  options?: PopulateOptions,
+): PopulateResult | undefined {
+  formatImage(device, plan.image, blank);
+  let result: PopulateResult | undefined;
+  if (plan.from && options) {
+    const { geometry } = plan.image;
+    const data = new GatherDevice(device);
+    const cache = new BufferCache(data, geometry);
+    const tx = new DirectTransaction(cache);
+    const space = new Space(geometry);
+    result = new Populate(tx, space, data, plan.from, options).run();
+    const counters = { ...space.countInodes(tx), freeBlocks: space.countFree(tx) };
+    tx.close();
+    writeCounters(device, geometry, counters, result.attributes);
+  }
+  finishImage(device, plan.image);
+  return result;
+}
+
+/** The superblock's sums, and the bit that says attributes are in use. */
+function writeCounters(
+  device: Device,
+  geometry: Geometry,
+  counters: { inodes: number; free: number; freeBlocks: number },
+  attributes: boolean,
+): void {
+  const sector = new Uint8Array(geometry.sectorSize);
+  device.read(0, sector);
+  const sb = Superblock.at(new DataView(sector.buffer));
+  sb.icount = counters.inodes;
+  sb.ifree = counters.free;
+  sb.fdblocks = counters.freeBlocks;
+  if (attributes) sb.versionnum |= VERSION.ATTR;
+  sealCrc(sector, Superblock.offsets.crc);
+  device.write(0, sector);
+}
+
+const mebibytes = (bytes: number): string => String(Math.ceil(bytes / MIB));

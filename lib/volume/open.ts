@@ -1,0 +1,67 @@
+/**
+ * The gate of an image: find the superblock, refuse by name what cannot be handled, make the geometry. Nothing else of
+ * the image is believed before this has passed.
+ */
+import type { Dialect } from '../../formats/dialect.ts';
+import { Geometry } from '../../formats/geometry.ts';
+import { Superblock } from '../../formats/superblock.ts';
+import { MAX_SECTOR, verifySuperblock } from '../../formats/superblock-verify.ts';
+import type { Device } from '../device/device.ts';
+import { corrupt, unsupported } from '../errors.ts';
+
+/** A superblock that was believed. */
+export interface OpenedSuperblock {
+  readonly geometry: Geometry;
+  readonly dialect: Dialect;
+  /** The sector's bytes as they were read. */
+  readonly sector: Uint8Array;
+  /** True when a feature allows reading only; the reason. */
+  readonly readOnlyReason: string | undefined;
+  /** Wrong but harmless fields: for the checker. */
+  readonly minorFaults: readonly { code: string; field: string; expected: string | number; found: string | number }[];
+  /** mkfs or populate did not finish this image. */
+  readonly unfinished: boolean;
+}
+
+/**
+ * Read and verify the primary superblock. Throws `unsupported` (code names the feature), or `corrupt` with the first
+ * broken rule.
+ * @param allowUnfinished accept an image whose construction was cut off (its superblock says so).
+ */
+export function openSuperblock(device: Device, allowUnfinished = false): OpenedSuperblock {
+  const head = new Uint8Array(Math.min(Math.max(MAX_SECTOR, 65608), device.size));
+  device.read(0, head);
+  const { dialect, refusal, fatal, minor } = verifySuperblock(head, device.size);
+  if (refusal && !refusal.readOnly) throw unsupported(refusal.code, refusal.message);
+  const unfinished = head.length > 126 && head[Superblock.offsets.inprogress] === 1;
+  if (unfinished && !allowUnfinished && dialect) {
+    throw corrupt('UNFINISHED', 'this image was never finished: mkfs was interrupted; make it again', {
+      where: { structure: 'Superblock', field: 'inprogress' },
+      expected: 0,
+      found: 1,
+    });
+  }
+  const first = fatal.find((each) => !(unfinished && each.field === 'inprogress'));
+  if (first || !dialect) {
+    const field = first?.field ?? 'magicnum';
+    throw corrupt(first?.code ?? 'BAD_MAGIC', `superblock: ${field} is ${first?.found}, expected ${first?.expected}`, {
+      where: { ag: 0, structure: 'Superblock', field },
+      expected: first?.expected,
+      found: first?.found,
+    });
+  }
+  const sectorSize = Superblock.at(viewOf(head)).sectsize;
+  const sector = head.slice(0, sectorSize);
+  return {
+    geometry: new Geometry(viewOf(sector), dialect),
+    dialect,
+    sector,
+    readOnlyReason: refusal?.message,
+    minorFaults: minor,
+    unfinished,
+  };
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
