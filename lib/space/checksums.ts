@@ -39,7 +39,13 @@ function copyPart(cursor: Cursor, from: number, count: number): DataView {
 }
 
 /** Store the checksums of blocks start .. start + count - 1, over old ones where there are any. */
-export function setChecksums(tx: Transaction, ag: AllocationGroup, start: number, crcs: Uint32Array, count: number): void {
+export function setChecksums(
+  tx: Transaction,
+  ag: AllocationGroup,
+  start: number,
+  crcs: Uint32Array,
+  count: number,
+): void {
   const cursor = ag.cursor('csumbt');
   const end = start + count;
   let block = start;

@@ -90,7 +90,8 @@ function trim(tx: Transaction, ag: AllocationGroup): void {
 /** Take the first block off the list. Throws `noSpace` when it is empty, `corrupt` when the slot is nonsense. */
 export function takeFromList(tx: Transaction, ag: AllocationGroup): number {
   const { flcount, flfirst } = ag.agf;
-  if (flcount === 0) throw noSpace(`AG ${ag.number} has no block left for its free-space trees`, { where: { ag: ag.number } });
+  if (flcount === 0)
+    throw noSpace(`AG ${ag.number} has no block left for its free-space trees`, { where: { ag: ag.number } });
   const block = ag.agfl.getUint32(Agfl.size + 4 * flfirst);
   if (!ag.geometry.isAgBlock(ag.number, block)) {
     throw corrupt('AGFL_BAD_BLOCK', `free list of AG ${ag.number}, slot ${flfirst}, names block ${block}`, {
@@ -107,7 +108,8 @@ export function takeFromList(tx: Transaction, ag: AllocationGroup): number {
 export function putOnList(tx: Transaction, ag: AllocationGroup, block: number): void {
   const slots = ag.geometry.agflSlots;
   const { flcount, fllast } = ag.agf;
-  if (flcount >= slots) throw corrupt('AGFL_FULL', `free list of AG ${ag.number} is full`, { where: { ag: ag.number } });
+  if (flcount >= slots)
+    throw corrupt('AGFL_FULL', `free list of AG ${ag.number} is full`, { where: { ag: ag.number } });
   const slot = (fllast + 1) % slots;
   ag.changeAgfl(tx).setUint32(Agfl.size + 4 * slot, block);
   const agf = ag.changeAgf(tx);

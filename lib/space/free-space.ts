@@ -63,7 +63,13 @@ export function takeFree(
   if (tail > 0) insertIntoCnt(tx, ag, start + length, tail);
   const cursor = ag.cursor('bnobt');
   if (!cursor.seekEQ(recordStart)) {
-    throw damaged(ag, 'BNOBT_MISSING', `free extent of ${recordLength} blocks is not in the tree by start`, recordStart, 'bnobt');
+    throw damaged(
+      ag,
+      'BNOBT_MISSING',
+      `free extent of ${recordLength} blocks is not in the tree by start`,
+      recordStart,
+      'bnobt',
+    );
   }
   if (head > 0) {
     cursor.update(tx, write(recordStart, head));
@@ -131,7 +137,14 @@ const NEAR_RECORDS = 8;
 const ALIGN_RECORDS = 32;
 
 /** The aligned part of the cursor's extent that starts at or behind `from`: its length; `place` is set when >= `least`. */
-function offer(ag: AllocationGroup, cursor: Cursor, from: number, least: number, most: number, alignment: number): number {
+function offer(
+  ag: AllocationGroup,
+  cursor: Cursor,
+  from: number,
+  least: number,
+  most: number,
+  alignment: number,
+): number {
   const { startBlock, blockCount } = at(ag, cursor);
   let start = Math.max(startBlock, from);
   if (alignment > 1) start = Math.ceil(start / alignment) * alignment;

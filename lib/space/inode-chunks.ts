@@ -36,7 +36,9 @@ export function inodeSlotOffset(geometry: Geometry, agInode: number): number {
 }
 
 const damaged = (ag: AllocationGroup, code: string, message: string, agInode: number) =>
-  corrupt(code, message, { where: { ag: ag.number, inode: ag.geometry.inodeNumber(ag.number, agInode), structure: 'inobt' } });
+  corrupt(code, message, {
+    where: { ag: ag.number, inode: ag.geometry.inodeNumber(ag.number, agInode), structure: 'inobt' },
+  });
 
 /** Load the cursor's record; refuse one that contradicts itself or leaves the AG. */
 export function loadChunk(ag: AllocationGroup, record: ChunkRecord, cursor: Cursor): ChunkRecord {
@@ -69,7 +71,8 @@ export class InodeChunks {
     const record = this.#record;
     if (!this.#findFree(ag, near)) return -1;
     const slot = record.firstFree();
-    if (slot < 0) throw damaged(ag, 'INODE_RECORD', 'inode record counts free inodes it does not have', record.startInode);
+    if (slot < 0)
+      throw damaged(ag, 'INODE_RECORD', 'inode record counts free inodes it does not have', record.startInode);
     const inobt = ag.cursor('inobt');
     if (this.#geometry.features.finobt) {
       // The free-inode tree's record was found: the inode tree must say the same.
@@ -207,7 +210,12 @@ export class InodeChunks {
     const inobt = ag.cursor('inobt');
     const slot = inobt.seekLE(agInode) ? agInode - loadChunk(ag, record, inobt).startInode : SLOTS;
     if (slot >= SLOTS || !record.exists(slot) || record.isFree(slot)) {
-      throw damaged(ag, 'INODE_NOT_ALLOCATED', `inode ${geometry.inodeNumber(ag.number, agInode)} is not in use`, agInode);
+      throw damaged(
+        ag,
+        'INODE_NOT_ALLOCATED',
+        `inode ${geometry.inodeNumber(ag.number, agInode)} is not in use`,
+        agInode,
+      );
     }
     const hadFree = record.freeCount > 0;
     const { startInode } = record;
@@ -256,7 +264,8 @@ export class InodeChunks {
       while (end < bits && !isHole(end)) end++;
       const block = geometry.agBlockOfAgInode(startInode + bit * SLOTS_PER_HOLE);
       const blocks = ((end - bit) * SLOTS_PER_HOLE) / geometry.inodesPerBlock;
-      if (!Number.isInteger(blocks)) throw internal(`inode chunk with part of a block: AG ${ag.number}, block ${block}`);
+      if (!Number.isInteger(blocks))
+        throw internal(`inode chunk with part of a block: AG ${ag.number}, block ${block}`);
       tx.forget(geometry.agBlockToDaddr(ag.number, block), blocks * geometry.blockSize);
       giveBack(tx, ag, block, blocks, RMAP_OWNER.INODES);
       bit = end;

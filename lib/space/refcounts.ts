@@ -36,7 +36,9 @@ function write(start: number, count: number, refcount: number): DataView {
 const piece = { end: 0, refcount: 1, recordStart: 0, recordCount: 0 };
 
 const damaged = (ag: AllocationGroup, code: string, message: string, block: number) =>
-  corrupt(code, `${message} (AG ${ag.number}, block ${block})`, { where: { ag: ag.number, block, structure: 'refcountbt' } });
+  corrupt(code, `${message} (AG ${ag.number}, block ${block})`, {
+    where: { ag: ag.number, block, structure: 'refcountbt' },
+  });
 
 /** Place `rec` on the cursor's record; refuse a record that is empty or leaves its AG. */
 function at(ag: AllocationGroup, cursor: Cursor): typeof rec {
@@ -64,7 +66,8 @@ function pieceAt(ag: AllocationGroup, block: number, end: number): typeof piece 
       return piece;
     }
   }
-  if (any ? cursor.next() : cursor.seekFirst()) piece.end = Math.min(end, rec.at(cursor.view, cursor.offset).startBlock);
+  if (any ? cursor.next() : cursor.seekFirst())
+    piece.end = Math.min(end, rec.at(cursor.view, cursor.offset).startBlock);
   return piece;
 }
 
@@ -90,7 +93,15 @@ function insertMerged(tx: Transaction, ag: AllocationGroup, start: number, count
 }
 
 /** Cut start .. end out of the record that covers it. */
-function cut(tx: Transaction, ag: AllocationGroup, recordStart: number, recordCount: number, refcount: number, start: number, end: number): void {
+function cut(
+  tx: Transaction,
+  ag: AllocationGroup,
+  recordStart: number,
+  recordCount: number,
+  refcount: number,
+  start: number,
+  end: number,
+): void {
   const cursor = ag.cursor('refcountbt');
   if (!cursor.seekEQ(recordStart)) throw damaged(ag, 'REFCOUNT_MISSING', 'refcount record has gone', recordStart);
   const recordEnd = recordStart + recordCount;
@@ -154,7 +165,8 @@ export function addStaging(tx: Transaction, ag: AllocationGroup, start: number, 
 export function removeStaging(tx: Transaction, ag: AllocationGroup, start: number, count: number): void {
   const cursor = ag.cursor('refcountbt');
   const key = start + REFCOUNT_COW;
-  const hit = cursor.seekLE(key) && at(ag, cursor).startBlock >= REFCOUNT_COW && rec.startBlock + rec.blockCount >= key + count;
+  const hit =
+    cursor.seekLE(key) && at(ag, cursor).startBlock >= REFCOUNT_COW && rec.startBlock + rec.blockCount >= key + count;
   if (!hit) throw damaged(ag, 'REFCOUNT_MISSING', `staging extent of ${count} blocks is not recorded`, start);
   cut(tx, ag, rec.startBlock, rec.blockCount, rec.refcount, key, key + count);
 }

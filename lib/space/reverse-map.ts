@@ -34,14 +34,22 @@ const found = { start: 0, count: 0, offsetHi: 0, offsetLo: 0 };
 const fileBlockOf = (offsetHi: number, offsetLo: number): number => (offsetHi & RMAP_OFFSET_HI_MASK) * TWO32 + offsetLo;
 const searchHi = (offsetHi: number): number => (offsetHi & ~RMAP_UNWRITTEN) >>> 0;
 /** File data and attribute extents have a place in the file; tree blocks and special owners have none. */
-const hasPlace = (ownerHi: number, offsetHi: number): boolean => ownerHi !== NULL32 && (offsetHi & RMAP_BMBT_BLOCK) === 0;
+const hasPlace = (ownerHi: number, offsetHi: number): boolean =>
+  ownerHi !== NULL32 && (offsetHi & RMAP_BMBT_BLOCK) === 0;
 /** The offset word's high half, moved on by `blocks` of the file. */
 const movedHi = (offsetHi: number, offsetLo: number, blocks: number): number =>
   ((offsetHi & FLAGS) | Math.floor((fileBlockOf(offsetHi, offsetLo) + blocks) / TWO32)) >>> 0;
 const movedLo = (offsetHi: number, offsetLo: number, blocks: number): number =>
   (fileBlockOf(offsetHi, offsetLo) + blocks) % TWO32;
 
-function write(start: number, count: number, ownerHi: number, ownerLo: number, offsetHi: number, offsetLo: number): DataView {
+function write(
+  start: number,
+  count: number,
+  ownerHi: number,
+  ownerLo: number,
+  offsetHi: number,
+  offsetLo: number,
+): DataView {
   out.startBlock = start;
   out.blockCount = count;
   out.ownerHi = ownerHi;
@@ -72,7 +80,14 @@ function touchesLeft(start: number, ownerHi: number, ownerLo: number, offsetHi: 
 }
 
 /** Does the record `rec` hold this whole mapping, at the same place of the file? */
-function holds(start: number, count: number, ownerHi: number, ownerLo: number, offsetHi: number, offsetLo: number): boolean {
+function holds(
+  start: number,
+  count: number,
+  ownerHi: number,
+  ownerLo: number,
+  offsetHi: number,
+  offsetLo: number,
+): boolean {
   return (
     rec.startBlock <= start &&
     rec.startBlock + rec.blockCount >= start + count &&
@@ -111,7 +126,8 @@ export function mapRmap(
   const cursor = ag.cursor('rmapbt');
   const placed = hasPlace(ownerHi, offsetHi);
   const any = cursor.seekLE(start, ownerHi, ownerLo, searchHi(offsetHi), offsetLo);
-  let left = any && (rec.at(cursor.view, cursor.offset), touchesLeft(start, ownerHi, ownerLo, offsetHi, offsetLo)) && keep();
+  let left =
+    any && (rec.at(cursor.view, cursor.offset), touchesLeft(start, ownerHi, ownerLo, offsetHi, offsetLo)) && keep();
   // The record that follows in the tree is, but for shared blocks, the only one that can touch on the right.
   let right = false;
   const rightHi = placed ? movedHi(offsetHi, offsetLo, count) : offsetHi;
@@ -172,9 +188,13 @@ export function unmapRmap(
   }
   if (!hit || !cursor.valid) {
     const who = ownerHi === NULL32 ? `special owner -${TWO32 - ownerLo}` : `inode ${ownerHi * TWO32 + ownerLo}`;
-    throw corrupt('RMAP_MISSING', `the reverse map does not say that ${who} owns blocks ${start}+${count} of AG ${ag.number}`, {
-      where: { ag: ag.number, block: start, structure: 'rmapbt' },
-    });
+    throw corrupt(
+      'RMAP_MISSING',
+      `the reverse map does not say that ${who} owns blocks ${start}+${count} of AG ${ag.number}`,
+      {
+        where: { ag: ag.number, block: start, structure: 'rmapbt' },
+      },
+    );
   }
   const head = start - found.start;
   const tail = found.start + found.count - (start + count);

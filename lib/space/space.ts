@@ -16,7 +16,7 @@ import { corrupt, noSpace } from '../errors.ts';
 import { AllocationGroup } from './allocation-group.ts';
 import * as csum from './checksums.ts';
 import { ensureFreeList, listShortfall } from './free-list.ts';
-import { findExact, findLongest, findWhole, giveFree, place as foundPlace, takeFree } from './free-space.ts';
+import { findExact, findLongest, findWhole, place as foundPlace, giveFree, takeFree } from './free-space.ts';
 import { InodeChunks } from './inode-chunks.ts';
 import { type ForkPlace, isSpecialOwner, type Owner, placeHi, placeLo } from './owner.ts';
 import { addStaging, adjustRefcount, forEachShared, removeStaging } from './refcounts.ts';
@@ -121,7 +121,12 @@ export class Space {
   }
 
   /** No AG has it whole: the AG that offers most first, then the others in order. */
-  #allocateLongest(tx: Transaction, request: AllocationRequest, first: number, alignment: number): Allocation | undefined {
+  #allocateLongest(
+    tx: Transaction,
+    request: AllocationRequest,
+    first: number,
+    alignment: number,
+  ): Allocation | undefined {
     const { agCount } = this.geometry;
     let best = -1;
     let most = request.min - 1;
@@ -192,20 +197,36 @@ export class Space {
 
   #rangeAg(tx: BlockReader, fsBlock: number, blockCount: number): AllocationGroup {
     if (!this.geometry.isFsRange(fsBlock, blockCount)) {
-      throw corrupt('BLOCK_RANGE', `blocks ${fsBlock}+${blockCount} do not lie inside one AG`, { where: { block: fsBlock } });
+      throw corrupt('BLOCK_RANGE', `blocks ${fsBlock}+${blockCount} do not lie inside one AG`, {
+        where: { block: fsBlock },
+      });
     }
     return this.ag(tx, this.geometry.agOfFsBlock(fsBlock));
   }
 
   // ---- the register
 
-  #map(tx: Transaction, ag: AllocationGroup, start: number, count: number, owner: Owner, place: ForkPlace | undefined): void {
+  #map(
+    tx: Transaction,
+    ag: AllocationGroup,
+    start: number,
+    count: number,
+    owner: Owner,
+    place: ForkPlace | undefined,
+  ): void {
     if (!this.geometry.features.rmapbt) return;
     ensureFreeList(tx, ag);
     mapRmap(tx, ag, start, count, owner.hi, owner.lo, placeHi(place), placeLo(place));
   }
 
-  #unmap(tx: Transaction, ag: AllocationGroup, start: number, count: number, owner: Owner, place: ForkPlace | undefined): void {
+  #unmap(
+    tx: Transaction,
+    ag: AllocationGroup,
+    start: number,
+    count: number,
+    owner: Owner,
+    place: ForkPlace | undefined,
+  ): void {
     if (!this.geometry.features.rmapbt) return;
     ensureFreeList(tx, ag);
     unmapRmap(tx, ag, start, count, owner.hi, owner.lo, placeHi(place), placeLo(place));
@@ -431,7 +452,8 @@ export class Space {
 
   #inodeAg(reader: BlockReader, inode: number): AllocationGroup {
     const { geometry } = this;
-    if (!geometry.isInode(inode)) throw corrupt('INODE_OUT_OF_RANGE', `inode number ${inode} lies outside the image`, { where: { inode } });
+    if (!geometry.isInode(inode))
+      throw corrupt('INODE_OUT_OF_RANGE', `inode number ${inode} lies outside the image`, { where: { inode } });
     return this.ag(reader, geometry.agOfInode(inode));
   }
 
@@ -465,7 +487,6 @@ export class Space {
     for (let i = 0; i < this.geometry.agCount; i++) sum += Math.max(0, this.#availableIn(this.ag(reader, i)));
     return sum;
   }
-
 }
 
 /** Only data of regular files is shared. Of a directory's data fork nobody says so, but it never has a refcount record. */

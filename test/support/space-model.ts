@@ -200,7 +200,10 @@ export class SpaceModel {
     const chunkBlocks = new Set<number>();
     for (const record of ino.records) {
       const start = record.getUint32(0);
-      if (start <= lastStart || (geometry.inodeAlignment > 0 && geometry.agBlockOfAgInode(start) % geometry.inodeAlignment)) {
+      if (
+        start <= lastStart ||
+        (geometry.inodeAlignment > 0 && geometry.agBlockOfAgInode(start) % geometry.inodeAlignment)
+      ) {
         out.push(`AG ${ag}: inode record at ${start} out of order or not aligned`);
       }
       lastStart = start;
@@ -218,7 +221,11 @@ export class SpaceModel {
         if (isFree) recordFree++;
         else inUse.push(geometry.inodeNumber(ag, start + slot));
       }
-      say(`free count of inode record ${start}`, recordFree, features.sparse ? record.getUint8(7) : record.getUint32(4));
+      say(
+        `free count of inode record ${start}`,
+        recordFree,
+        features.sparse ? record.getUint8(7) : record.getUint32(4),
+      );
       if (features.sparse) say(`count of inode record ${start}`, recordExists, record.getUint8(6));
       exist += recordExists;
       free += recordFree;
@@ -226,7 +233,8 @@ export class SpaceModel {
     for (const block of chunkBlocks) claim(block, RMAP_OWNER.INODES);
     claims.forEach((list, block) => {
       const data = list.filter((c) => c.owner !== SPECIAL && !c.attr && !c.bmbt).length;
-      if (list.length > 1 && data < list.length) out.push(`AG ${ag}: block ${block} is claimed as ${JSON.stringify(list)}`);
+      if (list.length > 1 && data < list.length)
+        out.push(`AG ${ag}: block ${block} is claimed as ${JSON.stringify(list)}`);
     });
 
     // Free space.
@@ -241,18 +249,28 @@ export class SpaceModel {
     say('bnobt', runs, bno.records.map(pair));
     const bySize = [...runs].sort((a, b) => a[1] - b[1] || a[0] - b[0]);
     say('cntbt', bySize, cnt.records.map(pair));
-    say('freeblks', runs.reduce((sum, [, n]) => sum + n, 0), agf.freeblks);
+    say(
+      'freeblks',
+      runs.reduce((sum, [, n]) => sum + n, 0),
+      agf.freeblks,
+    );
     say('longest', bySize.at(-1)?.[1] ?? 0, agf.longest);
     const nonRoot = bno.blocks.length - 1 + (cnt.blocks.length - 1) + Math.max(0, rmap.blocks.length - 1);
     say('btreeblks', nonRoot, agf.btreeblks);
     if (features.rmapbt) say('rmapBlocks', rmap.blocks.length, agf.rmapBlocks);
     if (features.reflink) say('refcountBlocks', refc.blocks.length, agf.refcountBlocks);
     if (features.dataChecksums) say('csumBlocks', csum.blocks.length, agf.csumBlocks);
-    if (features.inobtcount) say('inode tree blocks', [ino.blocks.length, fino.blocks.length], [agi.iblocks, agi.fblocks]);
+    if (features.inobtcount)
+      say('inode tree blocks', [ino.blocks.length, fino.blocks.length], [agi.iblocks, agi.fblocks]);
 
     // Reverse map and refcounts.
     if (features.rmapbt) say('rmapbt', expectedRmap(claims), rmap.records.map(rmapText));
-    if (features.reflink) say('refcountbt', expectedRefcounts(claims), refc.records.map((r) => [...pair(r), r.getUint32(8)]));
+    if (features.reflink)
+      say(
+        'refcountbt',
+        expectedRefcounts(claims),
+        refc.records.map((r) => [...pair(r), r.getUint32(8)]),
+      );
 
     // Inodes.
     const expected = [...this.inodes].filter((inode) => geometry.agOfInode(inode) === ag).sort((a, b) => a - b);
@@ -272,7 +290,8 @@ export class SpaceModel {
         if (count < 1 || count > 14) out.push(`AG ${ag}: checksum record of ${count} blocks`);
         for (let i = 0; i < 14; i++) {
           if (i < count) found.push([start + i, r.getUint32(8 + 4 * i)]);
-          else if (r.getUint32(8 + 4 * i) !== 0) out.push(`AG ${ag}: checksum record ${start}: unused slot ${i} not zero`);
+          else if (r.getUint32(8 + 4 * i) !== 0)
+            out.push(`AG ${ag}: checksum record ${start}: unused slot ${i} not zero`);
         }
       }
       const wanted = [...this.checksums]
@@ -287,7 +306,10 @@ export class SpaceModel {
 const ownerBig = (c: Claim): bigint =>
   c.owner === SPECIAL ? 0xffffffff00000000n + BigInt(c.special) : BigInt(c.owner);
 const offsetBig = (c: Claim): bigint =>
-  (c.attr ? 1n << 63n : 0n) | (c.bmbt ? 1n << 62n : 0n) | (c.unwritten ? 1n << 61n : 0n) | BigInt(c.bmbt ? 0 : c.fileBlock);
+  (c.attr ? 1n << 63n : 0n) |
+  (c.bmbt ? 1n << 62n : 0n) |
+  (c.unwritten ? 1n << 61n : 0n) |
+  BigInt(c.bmbt ? 0 : c.fileBlock);
 
 function rmapText(r: DataView): string {
   return [r.getUint32(0), r.getUint32(4), r.getBigUint64(8).toString(16), r.getBigUint64(16).toString(16)].join(' ');
