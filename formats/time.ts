@@ -7,7 +7,7 @@ export interface Time {
 }
 
 const TWO31 = 2 ** 31;
-/** Greatest second a bigtime field holds: 2486-07-02. */
+/** Greatest second kernels store in a bigtime field: 2486-07-02. (The field itself holds one second more.) */
 export const BIGTIME_MAX_SECONDS = 16299260424;
 
 /** Decode the 8 bytes at `offset`. */
@@ -26,16 +26,19 @@ export function readTime(view: DataView, offset: number, bigtime: boolean): Time
   return { seconds: quotient - TWO31, nanoseconds: rest };
 }
 
-/** Encode; seconds outside the range of the form are clamped to it. */
+/** Encode. A time outside the range of the form becomes its first or last whole second, as kernels do it. */
 export function writeTime(view: DataView, offset: number, time: Time, bigtime: boolean): void {
+  const seconds = Math.max(-TWO31, Math.min(bigtime ? BIGTIME_MAX_SECONDS : TWO31 - 1, time.seconds));
+  const nanoseconds = seconds === time.seconds ? time.nanoseconds : 0;
   if (!bigtime) {
-    view.setInt32(offset, Math.max(-TWO31, Math.min(TWO31 - 1, time.seconds)));
-    view.setUint32(offset + 4, time.nanoseconds);
+    view.setInt32(offset, seconds);
+    view.setUint32(offset + 4, nanoseconds);
     return;
   }
-  const seconds = Math.max(0, Math.min(BIGTIME_MAX_SECONDS, time.seconds) + TWO31);
-  const low = (seconds % 0x10000) * 1e9 + time.nanoseconds;
-  const high = Math.floor(seconds / 0x10000) * 1e9 + Math.floor(low / 0x10000);
+  // (seconds + 2^31) * 10^9 + nanoseconds, the low 16 bits of the seconds apart so that every step stays exact.
+  const shifted = seconds + TWO31;
+  const low = (shifted % 0x10000) * 1e9 + nanoseconds;
+  const high = Math.floor(shifted / 0x10000) * 1e9 + Math.floor(low / 0x10000);
   view.setUint32(offset, Math.floor(high / 0x10000));
   view.setUint32(offset + 4, (high % 0x10000) * 0x10000 + (low % 0x10000));
 }
