@@ -79,7 +79,8 @@ export function remoteFault(
   const payload = remotePayload(view.byteLength);
   const bytes = Math.min(payload, length - index * payload);
   if (header.owner !== inode) return { field: 'owner', expected: inode, found: header.owner };
-  if (header.valueOffset !== index * payload) return { field: 'valueOffset', expected: index * payload, found: header.valueOffset };
+  if (header.valueOffset !== index * payload)
+    return { field: 'valueOffset', expected: index * payload, found: header.valueOffset };
   if (header.valueBytes !== bytes) return { field: 'valueBytes', expected: bytes, found: header.valueBytes };
   return undefined;
 }
