@@ -345,9 +345,8 @@ describe('properties', () => {
     const [one, two] = [newFork(1024), newFork(1024)];
     buildAttributes(one, entries);
     buildAttributes(two, entries);
-    XX
-      [...two.blocks].map(([at, data ]) => [at, data]),
-    );
+    expect([...two.blocks.keys()]).toEqual([...one.blocks.keys()]);
+    for (const [at, { data }] of one.blocks) expect(Buffer.compare(data, two.blocks.get(at)!.data)).toBe(0);
     expect(() => buildAttributes(newFork(1024), [entries[0]!, entries[1]!, entries[0]!])).toThrow(CadastreError);
   });
 });
