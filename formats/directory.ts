@@ -125,7 +125,7 @@ export const ShortDirHeader8 = struct('ShortDirHeader8', 10, {
 /** Fixed head of a short form entry; name, ftype (u8) and inode number (4 or 8 bytes) follow. */
 export const ShortDirEntry = struct('ShortDirEntry', 3, {
   namelen: [0, u8, 'bytes of the name, 1..255'],
-  offset: [1, u16, 'where the entry would be in block form'],
+  blockOffset: [1, u16, 'where the entry would be in block form'],
 });
 
 /** Bytes an entry takes in a data block. */
@@ -152,9 +152,14 @@ export function dirBlockDataEnd(view: DataView): number {
 
 /** True when an inode number (possibly beyond 2^53) names a slot of an AG of this geometry. */
 export function isInodeNumber(geometry: Geometry, inode: number): boolean {
-  const ag = geometry.agOfInode(inode);
+  return isInodeOf(geometry, 2 ** geometry.agInodeLog, inode);
+}
+
+/** The same for loops, which compute the inode numbers per AG once. */
+function isInodeOf(geometry: Geometry, perAg: number, inode: number): boolean {
+  const ag = Math.floor(inode / perAg);
   if (ag >= geometry.agCount) return false;
-  const block = geometry.agBlockOfAgInode(geometry.agInodeOfInode(inode));
+  const block = Math.floor((inode - ag * perAg) / geometry.inodesPerBlock);
   return block >= geometry.headerBlocks && block < geometry.agLength(ag);
 }
 
@@ -170,6 +175,7 @@ function verifyDataHeader(view: DataView, geometry: Geometry, daddr: number, mag
 
 /** Entries and unused regions from byte 64 to `end`, and bestfree (invariant 1). */
 function verifyTiles(view: DataView, geometry: Geometry, end: number): Fault | undefined {
+  const perAg = 2 ** geometry.agInodeLog;
   const best0 = view.getUint32(48);
   const best1 = view.getUint32(52);
   const best2 = view.getUint32(56);
@@ -210,7 +216,7 @@ function verifyTiles(view: DataView, geometry: Geometry, end: number): Fault | u
       const ftype = view.getUint8(at + 9 + nameLength);
       if (ftype > MAX_FTYPE) return fault('BAD_FTYPE', `entry[${at}].ftype`, `0..${MAX_FTYPE}`, ftype);
       const inode = view.getUint32(at) * 2 ** 32 + view.getUint32(at + 4);
-      if (!isInodeNumber(geometry, inode)) return fault('BAD_INODE', `entry[${at}].inode`, 'an inode number', inode);
+      if (!isInodeOf(geometry, perAg, inode)) return fault('BAD_INODE', `entry[${at}].inode`, 'an inode number', inode);
       at += size;
     }
   }

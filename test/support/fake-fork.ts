@@ -60,6 +60,7 @@ export class FakeFork implements ForkBlocks {
     if (buffer.type !== type) {
       const fault = type.verify(buffer.view, this.geometry, buffer.daddr);
       if (fault) throw corrupt(fault.code, fault.field, { expected: fault.expected, found: fault.found });
+      if (buffer.type === UNREAD) buffer.type = type;
     }
     return buffer;
   }
@@ -138,4 +139,28 @@ export class FakeFork implements ForkBlocks {
       if (fault) throw new Error(`block ${fileBlock} (${type.name}): ${JSON.stringify(fault)}`);
     }
   }
+
+  /**
+   * A fork with the same bytes, as after opening the image: every block is verified when it is first found. `damage` may
+   * change the bytes (their CRC counts as right); -1 is the local form.
+   */
+  reread(damage: (fileBlock: number, data: Uint8Array) => void): FakeFork {
+    const copy = new FakeFork(this.geometry, this);
+    copy.strict = false;
+    copy.size = this.size;
+    copy.#nextDaddr = this.#nextDaddr;
+    for (const [fileBlock, buffer] of this.blocks) {
+      const twin = new Buffer(buffer.segments, buffer.length, UNREAD);
+      twin.data.set(buffer.data);
+      damage(fileBlock, twin.data);
+      copy.blocks.set(fileBlock, twin);
+    }
+    copy.#sorted = undefined;
+    copy.#localBytes = this.#localBytes?.slice();
+    if (copy.#localBytes) damage(-1, copy.#localBytes);
+    return copy;
+  }
 }
+
+/** Type of a block nobody has read yet. */
+const UNREAD: BlockType = { name: 'unread', logType: 0, crcOffset: -1, lsnOffset: -1, verify: () => undefined };

@@ -9,13 +9,21 @@ import {
   INCOMPAT,
   RO_COMPAT,
   Superblock,
+  VERSION,
   VERSION_REQUIRED,
   XFS_MAGIC,
 } from '../../formats/superblock.ts';
 
 /** @param options.blockSize bytes; `dirBlockSize` bytes, default max(4096, block size). */
 export function testGeometry(
-  options: { blockSize?: number; dirBlockSize?: number; inodeSize?: number; parent?: boolean; agBlocks?: number } = {},
+  options: {
+    blockSize?: number;
+    dirBlockSize?: number;
+    inodeSize?: number;
+    parent?: boolean;
+    agBlocks?: number;
+    asciiCi?: boolean;
+  } = {},
 ): Geometry {
   const { blockSize = 4096, inodeSize = 512, agBlocks = 2 ** 20 } = options;
   const dirBlockSize = options.dirBlockSize ?? Math.max(4096, blockSize);
@@ -35,7 +43,7 @@ export function testGeometry(
   sb.agcount = 16;
   sb.dblocks = 16 * agBlocks;
   sb.dirblklog = Math.log2(dirBlockSize / blockSize);
-  sb.versionnum = VERSION_REQUIRED | 5;
+  sb.versionnum = VERSION_REQUIRED | 5 | (options.asciiCi ? VERSION.ASCII_CI : 0);
   sb.features2 = FEATURES2_REQUIRED;
   sb.featuresIncompat =
     INCOMPAT.FTYPE | INCOMPAT.SPINODES | INCOMPAT.BIGTIME | INCOMPAT.NREXT64 | (options.parent ? INCOMPAT.PARENT : 0);
