@@ -28,16 +28,31 @@ function isInstalled() {
   return existsSync(installedLock) && statSync(installedLock).mtimeMs >= statSync(lockFile).mtimeMs;
 }
 
+/** Runs npm with these arguments; its exit status, and its output when `quiet` holds it back. */
+function npm(args, quiet) {
+  const options = {
+    cwd: root,
+    stdio: quiet ? 'pipe' : 'inherit',
+    encoding: 'utf8',
+    shell: process.platform === 'win32',
+  };
+  const common = ['--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
+  const script = process.env.npm_execpath;
+  return script
+    ? spawnSync(process.execPath, [script, ...args, ...common], { ...options, shell: false })
+    : spawnSync('npm', [...args, ...common], options);
+}
+
 if (!isInstalled()) {
   console.log('setup: installing the packages of package-lock.json ...');
-  const args = ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
-  const npm = process.env.npm_execpath;
-  const run = npm
-    ? spawnSync(process.execPath, [npm, ...args], { cwd: root, stdio: 'inherit' })
-    : spawnSync('npm', args, { cwd: root, stdio: 'inherit', shell: process.platform === 'win32' });
-  if (run.status !== 0) {
-    console.error(`setup: npm ci failed${run.error ? `: ${run.error.message}` : ''}`);
-    process.exit(1);
+  // npm ci refuses a lock file that lists optional packages of this platform only (some registries offer no others).
+  // npm install takes the same versions from it and adds what this platform needs; --no-save leaves the lock alone.
+  if (npm(['ci'], true).status !== 0) {
+    const run = npm(['install', '--no-save'], false);
+    if (run.status !== 0) {
+      console.error(`setup: npm install failed${run.error ? `: ${run.error.message}` : ''}`);
+      process.exit(1);
+    }
   }
 }
 if (!existsSync(stampFile) || readFileSync(stampFile, 'utf8') !== hash) writeFileSync(stampFile, hash);
