@@ -168,6 +168,7 @@ function shapeLog(options: NormalOptions, ags: AgShape, layout: InitialLayout, l
     rmapbt: features.rmapbt,
     reflink: features.reflink,
     nrext64: features.nrext64,
+    parent: features.parent,
   });
   const most = Math.min(MAX_LOG_BLOCKS, Math.floor(MAX_LOG_BYTES / blockSize));
   const ag = Math.floor(agCount / 2);

@@ -24,6 +24,8 @@ export interface LogSizeInput {
   readonly rmapbt: boolean;
   readonly reflink: boolean;
   readonly nrext64: boolean;
+  /** Parent pointers: every change of a name also sets an attribute (newer than mkfs.xfs 6.1; checked against Linux 6.18). */
+  readonly parent: boolean;
 }
 
 /** Height of a block map of `extents` extents whose root has room for `rootSlots` pointers. */
@@ -60,6 +62,10 @@ const LOG_BUFFER_HEADERS = (LOG_BUFFER / 32768) * BASIC_BLOCK;
 const TRANSACTIONS_IN_LOG = 3;
 /** Fewest blocks of any log. */
 export const MIN_LOG_BLOCKS = 512;
+/** Rolls of setting or removing an attribute. */
+const ATTR_ROLLS = 3;
+/** More than the log items of one parent-pointer change with its names take. */
+const PARENT_ITEMS = 2048;
 /** Reverse-map height that early reflink kernels assumed whatever the AG size. */
 const OLD_RMAP_LEVELS = 9;
 
@@ -114,6 +120,9 @@ function reservations(input: LogSizeInput): { list: Reservation[]; attrSet: numb
       sectors(2) + sectorSize + blocks(freeSpace(1)) + inodeTree + freeInodeTree,
       inodes(2) + sectors(1) + blockSize + blocks(directoryChange) + freeInodeTree,
     );
+  // With parent pointers a change of a name carries the attribute change with it, and rolls as often again as that does.
+  const naming = (bytes: number, rolls: number): Reservation =>
+    input.parent ? { bytes: bytes + PARENT_ITEMS, rolls: rolls + ATTR_ROLLS } : { bytes, rolls };
   const rollsOfData = reflink ? 8 : 2;
   const attrSetMain = QUOTA + inodes(1) + sectors(1) + blocks(DA_DEPTH);
   const attrSetBlock = sectors(1) + blocks(bmapAttr);
@@ -129,21 +138,16 @@ function reservations(input: LogSizeInput): { list: Reservation[]; attrSet: numb
       { bytes: truncate, rolls: rollsOfData },
       // The first use of a quota block is a write with that block on top.
       { bytes: write + buffers(1, blockSize - 1), rolls: rollsOfData },
-      // rename
-      { bytes: QUOTA + Math.max(inodes(5) + blocks(2 * directoryChange), sectors(7) + blocks(freeSpace(3))), rolls: 2 },
-      // link
-      {
-        bytes: QUOTA + Math.max(inodes(2) + blocks(directoryChange), sectors(3) + blocks(freeSpace(1))) + unlinkRemove,
-        rolls: 2,
-      },
-      // remove
-      {
-        bytes: QUOTA + unlinkAdd + Math.max(inodes(2) + blocks(directoryChange), sectors(4) + blocks(freeSpace(2))),
-        rolls: 2,
-      },
-      { bytes: create, rolls: 3 },
-      // symlink
-      { bytes: create + buffers(1, SYMLINK_BYTES), rolls: 3 },
+      // rename, link, remove
+      naming(QUOTA + Math.max(inodes(5) + blocks(2 * directoryChange), sectors(7) + blocks(freeSpace(3))), 2),
+      naming(
+        QUOTA + unlinkRemove + Math.max(inodes(2) + blocks(directoryChange), sectors(3) + blocks(freeSpace(1))),
+        2,
+      ),
+      naming(QUOTA + unlinkAdd + Math.max(inodes(2) + blocks(directoryChange), sectors(4) + blocks(freeSpace(2))), 2),
+      // make a directory, a symlink
+      naming(create, 3),
+      naming(create + buffers(1, SYMLINK_BYTES), 3),
       // free an inode
       {
         bytes:
@@ -200,7 +204,7 @@ export function minLogBlocks(input: LogSizeInput): number {
   for (const candidate of list) {
     if (candidate.bytes * candidate.rolls > largest.bytes * largest.rolls) largest = candidate;
   }
-  if (attrSet > largest.bytes * largest.rolls) largest = { bytes: attrSet, rolls: 3 };
+  if (attrSet > largest.bytes * largest.rolls) largest = { bytes: attrSet, rolls: ATTR_ROLLS };
   const needed = Math.ceil((logSpace(largest.bytes, input.logSunit) * largest.rolls) / BASIC_BLOCK);
   const unit = input.logSunit > 1 ? input.logSunit / BASIC_BLOCK : 0;
   const basicBlocks = unit > 0 ? Math.ceil(needed / unit) * unit + 2 * unit : needed + 2 * BASIC_BLOCK;
