@@ -156,7 +156,8 @@ export function struct<const T extends FieldTable>(name: string, size: number, t
 
 function defineAccessors(prototype: BaseView, name: string, offset: number, fieldKind: FieldKind): void {
   const define = (key: string, get: (this: BaseView) => unknown, set: (this: BaseView, value: never) => void) => {
-    if (key === 'view' || key === 'base' || key === 'at') throw new Error(`field name ${key} is taken by the view itself`);
+    if (key === 'view' || key === 'base' || key === 'at')
+      throw new Error(`field name ${key} is taken by the view itself`);
     Object.defineProperty(prototype, key, { get, set, enumerable: true });
   };
   const word = (key: string, at: number, le: boolean) =>
@@ -227,7 +228,9 @@ function defineAccessors(prototype: BaseView, name: string, offset: number, fiel
       return void define(
         name,
         function () {
-          return this.view.getUint32(this.base + offset + 4, true) * TWO32 + this.view.getUint32(this.base + offset, true);
+          return (
+            this.view.getUint32(this.base + offset + 4, true) * TWO32 + this.view.getUint32(this.base + offset, true)
+          );
         },
         function (value: number) {
           const ones = value >= NULL64;
