@@ -251,7 +251,7 @@ class DirectoryChecker implements WalkHost {
       walk.pairs.addEntries(buffer.view, start, (fork.blockBytes - 8 - start) / 8);
     } else if (form === 'leaf') {
       const buffer = this.read(leafStart(fork), DIR_LEAF1);
-      for (const stray of fork.mapped(leafStart(fork) + 1, DABLK_END)) {
+      for (const stray of fork.mapped(leafStart(fork) + fork.blockBlocks, DABLK_END)) {
         this.report(stray, 'DIR_STRAY_BLOCK', 'block', 'no more than one index block', 'another');
       }
       if (!buffer) return;

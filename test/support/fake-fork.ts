@@ -71,6 +71,7 @@ export class FakeFork implements ForkBlocks {
   }
 
   *mapped(from: number, to: number): Iterable<number> {
+    if (from % this.blockBlocks !== 0) throw new Error(`mapped from odd block ${from}`);
     const order = this.#order();
     for (let i = this.#lowerBound(from); i < order.length && order[i]! < to; i++) yield order[i]!;
   }
