@@ -41,6 +41,7 @@ export class MapFork implements ForkBlocks {
     if (buffer.type !== type) {
       const fault = type.verify(buffer.view, this.geometry, buffer.daddr);
       if (fault) throw faultError(fault, fileBlock);
+      if (buffer.type === UNVERIFIED) buffer.type = type;
     }
     return buffer;
   }
