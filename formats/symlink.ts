@@ -42,7 +42,8 @@ export const SYMLINK: BlockType = {
     const room = symlinkPayload(view.byteLength);
     if (length === 0 || length > room) return fault('BAD_SYMLINK', 'targetBytes', `1..${room}`, length);
     const offset = view.getUint32(offsets.targetOffset);
-    if (offset + length > MAX_SYMLINK) return fault('BAD_SYMLINK', 'targetOffset', `at most ${MAX_SYMLINK - length}`, offset);
+    if (offset + length > MAX_SYMLINK)
+      return fault('BAD_SYMLINK', 'targetOffset', `at most ${MAX_SYMLINK - length}`, offset);
     return undefined;
   },
 };
