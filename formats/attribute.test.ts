@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { testGeometry } from '../test/support/geometry.ts';
 import {
+  AclEntry,
   ATTR,
   ATTR_LEAF,
   ATTR_REMOTE,
-  AclEntry,
   AttrLeafEntry,
   AttrLeafHeader,
   AttrLocal,
@@ -26,9 +26,17 @@ import {
 } from './attribute.ts';
 import { checkBlock } from './block-type.ts';
 import { sealCrc } from './checksum.ts';
-import { SYMLINK, SymlinkHeader, symlinkBlocks, symlinkPiece, symlinkPieceFault, writeSymlinkExtent } from './symlink.ts';
+import {
+  SYMLINK,
+  SymlinkHeader,
+  symlinkBlocks,
+  symlinkPiece,
+  symlinkPieceFault,
+  writeSymlinkExtent,
+} from './symlink.ts';
 
-const fromHex = (text: string): Uint8Array => Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+const fromHex = (text: string): Uint8Array =>
+  Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 const ascii = (text: string): Uint8Array => Uint8Array.from(text, (char) => char.charCodeAt(0));
 const viewOf = (data: Uint8Array) => new DataView(data.buffer, data.byteOffset, data.length);
 
@@ -39,20 +47,56 @@ describe('attribute layout', () => {
     expect(AttrShortEntry.offsets).toEqual({ namelen: 0, valuelen: 1, flags: 2 });
     expect(AttrLeafHeader.size).toBe(80);
     expect(AttrLeafHeader.offsets).toEqual({
-      forw: 0, back: 4, magic: 8, pad0: 10, crc: 12, blkno: 16, lsn: 24, uuid: 32, owner: 48, count: 56, usedbytes: 58,
-      firstused: 60, holes: 62, pad1: 63, freemap0Base: 64, freemap0Size: 66, freemap1Base: 68, freemap1Size: 70,
-      freemap2Base: 72, freemap2Size: 74, pad2: 76,
+      forw: 0,
+      back: 4,
+      magic: 8,
+      pad0: 10,
+      crc: 12,
+      blkno: 16,
+      lsn: 24,
+      uuid: 32,
+      owner: 48,
+      count: 56,
+      usedbytes: 58,
+      firstused: 60,
+      holes: 62,
+      pad1: 63,
+      freemap0Base: 64,
+      freemap0Size: 66,
+      freemap1Base: 68,
+      freemap1Size: 70,
+      freemap2Base: 72,
+      freemap2Size: 74,
+      pad2: 76,
     });
     expect(AttrLeafEntry.size).toBe(8);
     expect(AttrLeafEntry.offsets).toEqual({ hash: 0, nameidx: 4, flags: 6, pad: 7 });
     expect(AttrLocal.offsets).toEqual({ valuelen: 0, namelen: 2 });
     expect(AttrRemote.offsets).toEqual({ valueblk: 0, valuelen: 4, namelen: 8 });
     expect(AttrRemoteHeader.size).toBe(56);
-    expect(AttrRemoteHeader.offsets).toEqual({ magic: 0, valueOffset: 4, valueBytes: 8, crc: 12, uuid: 16, owner: 32, blkno: 40, lsn: 48 });
+    expect(AttrRemoteHeader.offsets).toEqual({
+      magic: 0,
+      valueOffset: 4,
+      valueBytes: 8,
+      crc: 12,
+      uuid: 16,
+      owner: 32,
+      blkno: 40,
+      lsn: 48,
+    });
     expect(ParentValue.offsets).toEqual({ inode: 0, generation: 8 });
     expect(AclEntry.offsets).toEqual({ tag: 0, id: 4, perm: 8, pad: 10 });
     expect(SymlinkHeader.size).toBe(56);
-    expect(SymlinkHeader.offsets).toEqual({ magic: 0, targetOffset: 4, targetBytes: 8, crc: 12, uuid: 16, owner: 32, blkno: 40, lsn: 48 });
+    expect(SymlinkHeader.offsets).toEqual({
+      magic: 0,
+      targetOffset: 4,
+      targetBytes: 8,
+      crc: 12,
+      uuid: 16,
+      owner: 32,
+      blkno: 40,
+      lsn: 48,
+    });
   });
 
   it('measures records and the local limit as the format does', () => {
@@ -90,7 +134,8 @@ describe('attribute codecs', () => {
     '0200000001000600ffffffff02000700e803000004000400ffffffff080004006400000010000600ffffffff20000400ffffffff';
   const diskAcl =
     '0000000600000001ffffffff0006000000000002000003e80007000000000004ffffffff00040000' +
-    '0000000800000064000400000000' + '0010ffffffff0006000000000020ffffffff00040000';
+    '0000000800000064000400000000' +
+    '0010ffffffff0006000000000020ffffffff00040000';
   it('converts ACLs both ways', () => {
     expect(aclFromLinux(fromHex(linuxAcl))).toEqual(fromHex(diskAcl));
     expect(aclToLinux(fromHex(diskAcl))).toEqual(fromHex(linuxAcl));
