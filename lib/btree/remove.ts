@@ -26,7 +26,7 @@ import {
   updateLowKeys,
 } from './entries.ts';
 import type { Path } from './path.ts';
-import { ROOT_KEYS_AT, rootRoom } from './tree.ts';
+import { ROOT_KEYS_AT } from './tree.ts';
 
 /** Remove the current record; the path ends on the one that followed, or on none. */
 export function removeRecord(path: Path, tx: Transaction): void {
@@ -144,7 +144,8 @@ function refill(path: Path, tx: Transaction, level: number): void {
 function alone(path: Path, tx: Transaction, level: number): boolean {
   const { tree } = path;
   shrinkRoot(path, tx);
-  if (level >= path.top || path.count(level + 1) > 1) return rebalance(path, tx, level);
+  if (level >= path.top) return true;
+  if (path.count(level + 1) > 1) return rebalance(path, tx, level);
   if (path.count(level) > 0 || path.isSingle()) return true;
   // Empty, and not the tree's only leaf: unlink it, then its parent is empty in turn.
   const pointer = path.pointers[level]!;
@@ -167,35 +168,33 @@ function alone(path: Path, tx: Transaction, level: number): boolean {
   return false;
 }
 
-/** While the root has a single child that can take its place: one level less. */
+/** While the root has a single child that can take its place: one level less. Relies on nothing of the path below the root. */
 function shrinkRoot(path: Path, tx: Transaction): void {
   const { tree } = path;
-  const { blockRoot, inodeRoot } = tree;
-  if (blockRoot) {
-    while (path.top > 0 && path.count(path.top) === 1) {
-      const old = path.pointers[path.top]!;
-      const top = path.top - 1;
-      blockRoot.set(tx, path.child(path.top, 0), top + 1);
-      path.top = top;
-      tree.freeBlock(tx, old);
-    }
-    return;
-  }
-  while (path.top > 1 && path.count(path.top) === 1) {
+  const { blockRoot } = tree;
+  while (path.top > (blockRoot ? 0 : 1) && path.count(path.top) === 1) {
     const { top } = path;
-    const child = path.attached(tx, top - 1);
+    const only = path.child(top, 0);
+    const child = tree.readBlock(tx, only, top - 1);
+    if (blockRoot) {
+      const old = path.pointers[top]!;
+      blockRoot.set(tx, only, top);
+      path.pointers[top - 1] = only;
+      path.buffers[top - 1] = child;
+      path.top = top - 1;
+      tree.freeBlock(tx, old);
+      continue;
+    }
     const count = child.view.getUint16(6);
     if (count > path.capacity(top)) return;
-    const gone = path.pointers[top - 1]!;
-    path.change(tx, top);
+    const view = path.change(tx, top);
     const bytes = path.bytes(top);
-    const room = rootRoom(inodeRoot!.view());
-    const pointers = ROOT_KEYS_AT + tree.entrySize * room;
+    const pointers = path.pointerAt(top, 0);
     copyRun(child.data, tree.headerSize, 0, bytes, ROOT_KEYS_AT, 0, count, tree.entrySize);
     copyRun(child.data, tree.pointersAt, 0, bytes, pointers, 0, count, tree.pointerSize);
     setCount(path, top, count);
-    path.viewAt(top).setUint16(0, top - 1);
+    view.setUint16(0, top - 1);
     path.top = top - 1;
-    tree.freeBlock(tx, gone);
+    tree.freeBlock(tx, only);
   }
 }
