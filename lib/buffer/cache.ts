@@ -85,18 +85,37 @@ export class BufferCache implements BlockReader {
 
   /** Let go of every block that starts in this range: its bytes no longer matter. */
   forget(daddr: number, length: number): void {
+    for (const buffer of this.within(daddr, length)) this.#remove(buffer);
+  }
+
+  /** The cached blocks that start in a range. */
+  within(daddr: number, length: number): Buffer[] {
     const end = daddr + length / BASIC_BLOCK;
-    const step = Math.max(1, this.geometry.sectorSize / BASIC_BLOCK);
-    if ((end - daddr) / step > this.#buffers.size) {
-      for (const buffer of this.#buffers.values()) if (buffer.daddr >= daddr && buffer.daddr < end) this.#remove(buffer);
-      return;
+    const found: Buffer[] = [];
+    const blockStep = this.geometry.blockSize / BASIC_BLOCK;
+    if ((end - daddr) / blockStep > this.#buffers.size) {
+      for (const buffer of this.#buffers.values()) if (buffer.daddr >= daddr && buffer.daddr < end) found.push(buffer);
+      return found;
     }
     // Blocks start at block boundaries; only AG headers start inside one, and those are never freed.
-    const blockStep = this.geometry.blockSize / BASIC_BLOCK;
     for (let at = daddr; at < end; at += blockStep) {
       const buffer = this.#buffers.get(at);
-      if (buffer) this.#remove(buffer);
+      if (buffer) found.push(buffer);
     }
+    return found;
+  }
+
+  /** Bring back a block that was forgotten, bytes and all: a transaction is taken back. */
+  restore(buffer: Buffer): void {
+    const other = this.#buffers.get(buffer.daddr);
+    if (other) this.#remove(other);
+    buffer.attached = true;
+    this.#insert(buffer);
+  }
+
+  /** Write these blocks now, whether pinned or not. Not durable before `device.flush`. */
+  writeNow(buffers: Buffer[]): void {
+    this.#write(buffers);
   }
 
   /** Read a stretch of the device ahead of many `get`s: one large read instead of many small ones. */

@@ -16,7 +16,7 @@ export interface ForkReader {
   readonly blockBlocks: number;
   /** Bytes in the inode that the local form may use. */
   readonly localCapacity: number;
-  /** The local bytes (a view into the inode: `change` before writing), or undefined when the fork has blocks. */
+  /** The local bytes (to look at; change them with `setLocal`), or undefined when the fork has blocks. */
   local(): DataView | undefined;
   /** The verified block at a file block, or undefined where the fork has a hole. */
   find(fileBlock: number, type: BlockType): Buffer | undefined;
