@@ -132,7 +132,6 @@ export function onlyFreeBlock(fork: ForkReader): DataView | undefined {
 }
 
 export const freeValid = (view: DataView): number => view.getUint32(VALID);
-export const freeUsed = (view: DataView): number => view.getUint32(USED);
 export const freeBest = (view: DataView, slot: number): number => view.getUint16(BASE + 2 * slot);
 
 /** Fill a new free block from the bests of `count` data blocks, none of them missing unless DIR_NULL_BEST. */

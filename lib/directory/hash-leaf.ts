@@ -27,7 +27,7 @@ export function lastHash(view: DataView): number {
 }
 
 /** Where a search found its entry. One object is reused: read it before the next search. */
-export interface Hit {
+interface Hit {
   /** Index entry. */
   slot: number;
   dataBlock: number;

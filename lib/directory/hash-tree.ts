@@ -83,7 +83,7 @@ function descend(fork: ForkReader, path: TreePath, depth: number, dablk: number,
 }
 
 /** Path to the first leaf whose greatest hash is at least `hash`, or the last leaf. */
-export function findLeaf(fork: ForkReader, path: TreePath, hash: number): void {
+function findLeaf(fork: ForkReader, path: TreePath, hash: number): void {
   path.hops = -1;
   // Level -1 accepts whatever level the root has.
   descend(fork, path, 0, leafStart(fork), rootIsLeaf(fork) ? 0 : -1, hash);

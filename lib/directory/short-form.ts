@@ -80,7 +80,7 @@ export function readShort(view: DataView): PlacedEntry[] {
 }
 
 /** Bytes of the short form of these entries. */
-export function shortFormSize(parent: number, entries: readonly DirectoryEntry[]): number {
+function shortFormSize(parent: number, entries: readonly DirectoryEntry[]): number {
   let names = 0;
   let wide = parent >= 2 ** 32;
   for (const entry of entries) {
