@@ -192,7 +192,7 @@ export function xfsDb(path: string, commands: string[], options: { write?: boole
   return mustRun('xfs_db', [...mode, ...commands.flatMap((command) => ['-c', command]), path]);
 }
 
-/** How to mount. Default: read-only without replaying the log if it is clean; `write` for read and write. */
+/** How to mount. Default: read-only, which never changes the image and so refuses a dirty log; `write`: read and write. */
 export interface MountOptions {
   write?: boolean;
   /** More mount options: 'norecovery', 'nouuid' ... */
