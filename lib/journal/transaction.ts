@@ -20,6 +20,8 @@ export interface Joined {
   /** Inode slots that were changed before this transaction. */
   readonly slotsBefore: ReadonlySet<number> | undefined;
   readonly wasDirty: boolean;
+  /** A block may change what it is (a directory block that becomes another form). */
+  readonly typeBefore: BlockType;
 }
 
 /** A range of blocks that was freed, in 512-byte units and bytes. */
@@ -77,8 +79,9 @@ export class JournalTransaction implements Transaction {
   cancel(): void {
     if (!this.#open) throw internal('cancel of a transaction that is over');
     this.#open = false;
-    for (const { buffer, before, slotsBefore, wasDirty } of this.joined.values()) {
+    for (const { buffer, before, slotsBefore, wasDirty, typeBefore } of this.joined.values()) {
       buffer.pins--;
+      buffer.type = typeBefore;
       if (before === undefined) {
         this.#cache.forget(buffer.daddr, buffer.data.length);
         continue;
@@ -88,7 +91,8 @@ export class JournalTransaction implements Transaction {
       buffer.changedSlots = slotsBefore && new Set(slotsBefore);
     }
     for (let i = this.#dropped.length - 1; i >= 0; i--) {
-      const { buffer, before, slotsBefore, wasDirty } = this.#dropped[i]!;
+      const { buffer, before, slotsBefore, wasDirty, typeBefore } = this.#dropped[i]!;
+      buffer.type = typeBefore;
       if (before) buffer.data.set(before);
       this.#cache.restore(buffer);
       buffer.dirty = wasDirty;
@@ -106,7 +110,7 @@ export class JournalTransaction implements Transaction {
 
   #join(buffer: Buffer, before: Uint8Array | undefined): void {
     const slotsBefore = buffer.changedSlots && new Set(buffer.changedSlots);
-    this.joined.set(buffer, { buffer, before, slotsBefore, wasDirty: buffer.dirty });
+    this.joined.set(buffer, { buffer, before, slotsBefore, wasDirty: buffer.dirty, typeBefore: buffer.type });
     this.#cache.markDirty(buffer);
     buffer.pins++;
   }
@@ -121,7 +125,7 @@ export class JournalTransaction implements Transaction {
         if (known.before) this.#dropped.push(known);
       } else {
         const slotsBefore = buffer.changedSlots && new Set(buffer.changedSlots);
-        this.#dropped.push({ buffer, before: undefined, slotsBefore, wasDirty: buffer.dirty });
+        this.#dropped.push({ buffer, before: undefined, slotsBefore, wasDirty: buffer.dirty, typeBefore: buffer.type });
       }
     }
     this.#cache.forget(daddr, length);
