@@ -18,6 +18,13 @@ import {
   VERSION,
   VERSION_REQUIRED,
 } from '../../formats/superblock.ts';
+import {
+  expectedRootInode,
+  MAX_AG_BYTES,
+  MAX_LOG_BLOCKS,
+  MAX_LOG_BYTES,
+  MIN_AG_BLOCKS,
+} from '../../formats/superblock-verify.ts';
 import type { Time } from '../../formats/time.ts';
 import { internal, usage } from '../errors.ts';
 import { type InitialLayout, initialLayout } from './initial-layout.ts';
@@ -42,12 +49,6 @@ export interface ImagePlan {
   readonly time: Time;
 }
 
-/** Bounds of the format: log blocks, log bytes, AG bytes (exclusive). */
-const MAX_LOG_BLOCKS = 2 ** 20;
-const MAX_LOG_BYTES = 2 ** 31 - 10 * 2 ** 20;
-const MAX_AG_BYTES = 2 ** 40;
-/** Fewest blocks of an AG, whatever its bytes. */
-const MIN_AG_BLOCKS = 64;
 const MAX_AGS = 2 ** 32 - 2;
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
@@ -66,7 +67,7 @@ interface AgShape {
 /** How many AGs, before any alignment. With a stripe there are more of them, for parallel work on many disks. */
 function defaultAgBlocks(options: NormalOptions, blocks: number): number {
   const bytes = blocks * options.blockSize;
-  const largest = Math.floor((MAX_AG_BYTES - 1) / options.blockSize);
+  const largest = Math.floor(MAX_AG_BYTES / options.blockSize);
   const striped = options.stripeUnit > 0;
   if (bytes >= (striped ? 32 : 4) * TIB) return largest;
   let countLog = mkfsPolicy(options.dialect).agCountLog.find((row) => bytes >= row.from)?.log ?? 0;
@@ -78,7 +79,7 @@ function shapeAgs(options: NormalOptions): AgShape {
   const { blockSize, stripeUnit: unit, stripeWidth: width, dialect } = options;
   let blocks = Math.floor(options.size / blockSize);
   const least = Math.max(MIN_AG_BLOCKS, dialect.minAgBytes / blockSize);
-  const most = Math.floor((MAX_AG_BYTES - 1) / blockSize);
+  const most = Math.floor(MAX_AG_BYTES / blockSize);
   const chosen = options.agCount !== undefined || options.agSize !== undefined;
   let agBlocks: number;
   let agCount: number;
@@ -153,6 +154,11 @@ interface LogShape {
   blocks: number;
 }
 
+/** What a log in AG 0 leaves free, so that the first inode chunk and its alignment find room (mkfs.xfs's numbers). */
+function roomForFirstInodes(options: NormalOptions): number {
+  return Math.max(4 * Math.floor((64 * options.inodeSize) / options.blockSize), 2 * options.stripeUnit);
+}
+
 function shapeLog(options: NormalOptions, ags: AgShape, layout: InitialLayout, logSunit: number): LogShape {
   const { blockSize, features } = options;
   const { agBlocks, agCount, blocks } = ags;
@@ -174,7 +180,7 @@ function shapeLog(options: NormalOptions, ags: AgShape, layout: InitialLayout, l
   const ag = Math.floor(agCount / 2);
   // What mkfs.xfs leaves in the AG of the log: four blocks of free list and one that is free.
   const agLength = Math.min(agBlocks, blocks - ag * agBlocks);
-  const room = agLength - layout.prealloc - 5;
+  const room = agLength - layout.prealloc - 5 - (ag === 0 ? roomForFirstInodes(options) : 0);
   if (room < least)
     throw usage(
       'IMAGE_TOO_SMALL',
@@ -303,15 +309,6 @@ function fillSuperblock(sector: Uint8Array, options: NormalOptions, ags: AgShape
   sb.spinoAlign = align.sparse;
 }
 
-/** AG block of the first inode chunk: where the first allocation of a fresh AG 0 puts it (checked by xfs_repair). */
-function firstChunkBlock(geometry: Geometry, layout: InitialLayout): number {
-  const logInAg0 = geometry.agOfFsBlock(geometry.logStart) === 0;
-  const free = layout.prealloc + layout.freeListLength + (logInAg0 ? geometry.logBlocks : 0);
-  const { stripeUnit: unit, inodeAlignment: align } = geometry;
-  if (unit > 0 && unit % Math.max(1, align) === 0) return roundUp(free, unit);
-  return align > 1 ? roundUp(free, align) : free;
-}
-
 /**
  * Plan an image.
  * @throws `usage` errors: BAD_SIZE, IMAGE_TOO_SMALL, BAD_BLOCK_SIZE, BAD_SECTOR_SIZE, BAD_INODE_SIZE, BAD_DIR_BLOCK_SIZE,
@@ -330,14 +327,13 @@ export function planImage(options: MkfsOptions): ImagePlan {
   sb.logstart = log.ag * 2 ** sb.agblklog + log.agBlock;
   sb.logblocks = log.blocks;
 
-  const withLog = new Geometry(view, normal.dialect);
-  const chunkAgBlock = firstChunkBlock(withLog, layout);
-  const { chunkBlocks, chunkInodes } = withLog;
+  const { chunkBlocks, chunkInodes, inodesPerBlock } = new Geometry(view, normal.dialect);
+  sb.rootino = expectedRootInode(sb);
+  const chunkAgBlock = sb.rootino / inodesPerBlock;
   const logEnd = log.ag === 0 ? log.agBlock + log.blocks : layout.prealloc;
   if (chunkAgBlock < logEnd) throw internal(`the first inode chunk, at AG block ${chunkAgBlock}, lies in the log`);
-  if (chunkAgBlock + chunkBlocks > withLog.agLength(0))
+  if (chunkAgBlock + chunkBlocks > Math.min(ags.agBlocks, ags.blocks))
     throw usage('IMAGE_TOO_SMALL', `no room for the first inodes behind a log of ${log.blocks} blocks`);
-  sb.rootino = chunkAgBlock * withLog.inodesPerBlock;
   sb.rbmino = sb.rootino + 1;
   sb.rsumino = sb.rootino + 2;
   sb.icount = chunkInodes;

@@ -2,8 +2,8 @@
  * What mkfs decides differently for the two dialects, as data: default features, number of AGs, size of the log.
  *
  * xfs follows mkfs.xfs 6.1 (geometry must be equal for the same options). cadastre keeps the same shape but goes down to
- * 4 MiB. Its log need not satisfy the kernel, only our own journal, whose transactions log changed 128-byte chunks: the
- * largest one is below 256 KiB, so 1 MiB holds four, whatever the geometry.
+ * 4 MiB. Its log need not satisfy the kernel, only our own journal, which logs changed 128-byte chunks and not whole blocks:
+ * 1 MiB is 8192 of them. The journal must split what does not fit into a third of the log it finds.
  */
 import { CADASTRE, type Dialect } from '../../formats/dialect.ts';
 import { type LogSizeInput, minLogBlocks } from './log-size.ts';
