@@ -11,9 +11,17 @@ const PLAIN: BlockType = {
   logType: 0,
   crcOffset: 4,
   lsnOffset: 8,
-  verify: (view) => (view.getUint32(0) === 0x504c4149 ? undefined : fault('BAD_MAGIC', 'magic', 'PLAI', view.getUint32(0))),
+  verify: (view) =>
+    view.getUint32(0) === 0x504c4149 ? undefined : fault('BAD_MAGIC', 'magic', 'PLAI', view.getUint32(0)),
 };
-const SLOTS: BlockType = { name: 'slots', logType: 8, crcOffset: -1, lsnOffset: -1, slotCrcOffset: 100, verify: () => undefined };
+const SLOTS: BlockType = {
+  name: 'slots',
+  logType: 8,
+  crcOffset: -1,
+  lsnOffset: -1,
+  slotCrcOffset: 100,
+  verify: () => undefined,
+};
 
 describe('buffer cache', () => {
   it('seals what it writes and verifies what it reads', () => {
@@ -74,7 +82,9 @@ describe('buffer cache', () => {
     tx.change(tx.get(8, 4096, SLOTS), 512 * 3 + 40, 4);
     tx.close();
     const bytes = device.toBytes().subarray(4096, 8192);
-    const crcs = Array.from({ length: 8 }, (_, slot) => new DataView(bytes.buffer, 4096 + 512 * slot + 100).getUint32(0));
+    const crcs = Array.from({ length: 8 }, (_, slot) =>
+      new DataView(bytes.buffer, 4096 + 512 * slot + 100).getUint32(0),
+    );
     expect(crcs.map((crc) => crc !== 0)).toEqual([false, false, false, true, false, false, false, false]);
   });
 

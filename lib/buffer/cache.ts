@@ -185,7 +185,11 @@ export class BufferCache implements BlockReader {
     return buffer;
   }
 
-  #throwFault(fault: { code: string; field: string; expected: unknown; found: unknown }, daddr: number, type: BlockType): never {
+  #throwFault(
+    fault: { code: string; field: string; expected: unknown; found: unknown },
+    daddr: number,
+    type: BlockType,
+  ): never {
     throw corrupt(fault.code, `${type.name}: ${fault.field} is ${fault.found}, expected ${fault.expected}`, {
       where: { daddr, structure: type.name, field: fault.field },
       expected: fault.expected,
@@ -252,7 +256,11 @@ export class BufferCache implements BlockReader {
       const first = pieces[i]!;
       let end = first.start + first.bytes.length;
       let next = i + 1;
-      while (next < pieces.length && pieces[next]!.start === end && end + pieces[next]!.bytes.length - first.start <= gather.length) {
+      while (
+        next < pieces.length &&
+        pieces[next]!.start === end &&
+        end + pieces[next]!.bytes.length - first.start <= gather.length
+      ) {
         end += pieces[next]!.bytes.length;
         next++;
       }

@@ -79,5 +79,7 @@ it('zero keeps a sparse file sparse', () => {
 });
 
 it('names the host error', () => {
-  expect(() => new FileDevice(join(dir, 'absent'), 'r')).toThrow(expect.objectContaining({ family: 'device', code: 'ENOENT' }));
+  expect(() => new FileDevice(join(dir, 'absent'), 'r')).toThrow(
+    expect.objectContaining({ family: 'device', code: 'ENOENT' }),
+  );
 });

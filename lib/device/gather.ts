@@ -29,7 +29,8 @@ export class GatherDevice implements Device {
   }
 
   write(offset: number, from: Uint8Array): void {
-    if (this.#used > 0 && (offset !== this.#start + this.#used || this.#used + from.length > GATHER_BYTES)) this.drain();
+    if (this.#used > 0 && (offset !== this.#start + this.#used || this.#used + from.length > GATHER_BYTES))
+      this.drain();
     if (from.length >= GATHER_BYTES / 2) {
       this.#below.write(offset, from);
       return;

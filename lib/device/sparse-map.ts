@@ -13,7 +13,11 @@ export class SparsePages {
   }
 
   /** Call `each` for every piece of offset .. offset + length that lies in one page. */
-  forEachPiece(offset: number, length: number, each: (page: number, inPage: number, at: number, count: number) => void): void {
+  forEachPiece(
+    offset: number,
+    length: number,
+    each: (page: number, inPage: number, at: number, count: number) => void,
+  ): void {
     let at = 0;
     while (at < length) {
       const page = Math.floor((offset + at) / PAGE);

@@ -10,8 +10,8 @@ import {
   extentUnwritten,
   writeExtent,
 } from '../../formats/extent.ts';
-import type { Transaction } from '../buffer/transaction.ts';
 import type { Cursor } from '../btree/cursor.ts';
+import type { Transaction } from '../buffer/transaction.ts';
 
 export const RECORD = BmbtRecord.size;
 

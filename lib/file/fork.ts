@@ -31,7 +31,12 @@ import type { Inode } from './inode.ts';
 export type ForkName = 'data' | 'attr';
 
 /** Called for a run of mapped blocks; return true to stop. */
-export type ExtentVisitor = (fileBlock: number, startBlock: number, blockCount: number, unwritten: boolean) => boolean | void;
+export type ExtentVisitor = (
+  fileBlock: number,
+  startBlock: number,
+  blockCount: number,
+  unwritten: boolean,
+) => boolean | void;
 
 export class Fork {
   readonly inode: Inode;
@@ -90,9 +95,13 @@ export class Fork {
       case FORMAT.BTREE:
         return new TreeExtents(this.tree(space).cursor(this.inode.reader), count, setCount);
       default:
-        throw corrupt('FORK_FORMAT', `inode ${this.inode.number}: the ${this.name} fork has no extents (format ${this.format})`, {
-          where: { inode: this.inode.number },
-        });
+        throw corrupt(
+          'FORK_FORMAT',
+          `inode ${this.inode.number}: the ${this.name} fork has no extents (format ${this.format})`,
+          {
+            where: { inode: this.inode.number },
+          },
+        );
     }
   }
 
@@ -162,7 +171,14 @@ export class Fork {
    * Map `blockCount` blocks at `fileBlock` (a hole until now) to `startBlock`; joined with its neighbours where it can be.
    * The inode is announced here.
    */
-  map(tx: Transaction, space: Space, fileBlock: number, startBlock: number, blockCount: number, unwritten: boolean): void {
+  map(
+    tx: Transaction,
+    space: Space,
+    fileBlock: number,
+    startBlock: number,
+    blockCount: number,
+    unwritten: boolean,
+  ): void {
     this.inode.change(tx);
     this.inode.core.nblocks += blockCount;
     const cursor = this.cursor(space);
@@ -213,7 +229,8 @@ export class Fork {
       const cutBlock = startBlock + (cutStart - fileBlock);
       this.inode.core.nblocks -= cutEnd - cutStart;
       if (cutStart === fileBlock && cutEnd === endBlock) cursor.remove(tx);
-      else if (cutStart === fileBlock) cursor.update(tx, cutEnd, startBlock + (cutEnd - fileBlock), endBlock - cutEnd, unwritten);
+      else if (cutStart === fileBlock)
+        cursor.update(tx, cutEnd, startBlock + (cutEnd - fileBlock), endBlock - cutEnd, unwritten);
       else {
         cursor.update(tx, fileBlock, startBlock, cutStart - fileBlock, unwritten);
         if (cutEnd < endBlock) {

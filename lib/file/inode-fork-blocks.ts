@@ -105,11 +105,15 @@ class InodeForkReader implements ForkReader {
     }
     if (at === fileBlock) return undefined;
     if (at < end) {
-      throw corrupt('DIRECTORY_BLOCK_HALF_MAPPED', `inode ${this.inode}: directory block at ${fileBlock} is not whole`, {
-        where: { inode: this.inode, fileBlock: at },
-        expected: `${this.blockBlocks} blocks`,
-        found: at - fileBlock,
-      });
+      throw corrupt(
+        'DIRECTORY_BLOCK_HALF_MAPPED',
+        `inode ${this.inode}: directory block at ${fileBlock} is not whole`,
+        {
+          where: { inode: this.inode, fileBlock: at },
+          expected: `${this.blockBlocks} blocks`,
+          found: at - fileBlock,
+        },
+      );
     }
     return segments;
   }

@@ -69,12 +69,15 @@ export class Inode {
     const ag = geometry.agOfInode(number);
     const agBlock = geometry.agBlockOfAgInode(geometry.agInodeOfInode(number));
     if (!(ag < geometry.agCount && agBlock >= geometry.headerBlocks && agBlock < geometry.agLength(ag))) {
-      throw corrupt('INODE_OUT_OF_RANGE', `inode number ${number} lies outside the image`, { where: { inode: number } });
+      throw corrupt('INODE_OUT_OF_RANGE', `inode number ${number} lies outside the image`, {
+        where: { inode: number },
+      });
     }
     const cluster = agBlock - (agBlock % geometry.clusterBlocks);
     const bytes = geometry.clusterBlocks * geometry.blockSize;
     const buffer = reader.get(geometry.agBlockToDaddr(ag, cluster), bytes, INODE_CLUSTER);
-    const slot = (agBlock - cluster) * geometry.inodesPerBlock + (geometry.agInodeOfInode(number) % geometry.inodesPerBlock);
+    const slot =
+      (agBlock - cluster) * geometry.inodesPerBlock + (geometry.agInodeOfInode(number) % geometry.inodesPerBlock);
     return new Inode(reader, number, buffer, slot * geometry.inodeSize);
   }
 
@@ -123,7 +126,8 @@ export class Inode {
 
   /** Throws ENOTDIR unless this is a directory. */
   assertDirectory(path?: string): void {
-    if (!this.isDirectory) throw fileError('ENOTDIR', `${path ?? `inode ${this.number}`} is not a directory`, whereOf(this, path));
+    if (!this.isDirectory)
+      throw fileError('ENOTDIR', `${path ?? `inode ${this.number}`} is not a directory`, whereOf(this, path));
   }
 }
 

@@ -28,7 +28,8 @@ export function readSymlink(inode: Inode): Uint8Array {
   fork.forEachExtent((_fileBlock, startBlock, blockCount) => {
     if (at >= size) return true;
     const daddr = geometry.fsBlockToDaddr(startBlock);
-    if (blockCount > symlinkBlocks(MAX_SYMLINK, geometry.blockSize)) throw broken(inode, 'extent', 'a short extent', blockCount);
+    if (blockCount > symlinkBlocks(MAX_SYMLINK, geometry.blockSize))
+      throw broken(inode, 'extent', 'a short extent', blockCount);
     const buffer = inode.reader.get(daddr, blockCount * geometry.blockSize, SYMLINK);
     const fault = symlinkPieceFault(buffer.view, inode.number, at, size);
     if (fault) throw broken(inode, fault.field, fault.expected, fault.found);

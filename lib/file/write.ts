@@ -24,6 +24,8 @@ export class FileWriter {
   readonly #space: Space;
   readonly #fork: Fork;
   #crcs = new Uint32Array(0);
+  /** Written to new blocks, not mapped yet. */
+  readonly #moved: { fileBlock: number; fsBlock: number; blockCount: number }[] = [];
 
   constructor(tx: Transaction, inode: Inode, device: Device, space: Space) {
     this.#tx = tx;
@@ -85,7 +87,7 @@ export class FileWriter {
       const cursor = this.#fork.cursor();
       if (!cursor.seekContaining(at) || cursor.fileBlock >= end) {
         this.#fillHole(at, end - at, slice(at, end), 0);
-        return;
+        break;
       }
       if (cursor.fileBlock > at) {
         const stop = cursor.fileBlock;
@@ -108,10 +110,11 @@ export class FileWriter {
       } else if (!isShared && !dialect.alwaysCopyOnWrite) {
         this.#device.write(this.inode.geometry.fsBlockToByte(startBlock), piece);
       } else {
-        this.#copyOnWrite(at, stop, piece, startBlock);
+        this.#writeElsewhere(at, stop, piece, startBlock);
       }
       at = stop;
     }
+    this.#switch();
   }
 
   /** Unwritten becomes written: the same blocks, the flag off, in the fork and in the register. */
@@ -119,23 +122,33 @@ export class FileWriter {
     const owner = inodeOwner(this.inode.number);
     this.#fork.unmap(this.#tx, this.#space, from, to, () => {});
     this.#fork.map(this.#tx, this.#space, from, startBlock, to - from, false);
-    if (wasUnwritten) this.#space.convertRmap(this.#tx, startBlock, to - from, owner, { fileBlock: from, unwritten: true }, false);
+    if (wasUnwritten)
+      this.#space.convertRmap(this.#tx, startBlock, to - from, owner, { fileBlock: from, unwritten: true }, false);
   }
 
-  #copyOnWrite(from: number, to: number, bytes: Uint8Array, near: number): void {
+  /** New blocks with the new content; the mapping changes in `#switch`, when all data of this write has its place. */
+  #writeElsewhere(from: number, to: number, bytes: Uint8Array, near: number): void {
     const { blockSize } = this.inode.geometry;
-    const owner = inodeOwner(this.inode.number);
     for (let at = from; at < to; ) {
       const got = this.#allocate(at, to - at, near);
       const piece = bytes.subarray((at - from) * blockSize, (at - from + got.blockCount) * blockSize);
       this.#device.write(this.inode.geometry.fsBlockToByte(got.fsBlock), piece);
       this.#recordChecksums(got.fsBlock, piece);
-      this.#fork.unmap(this.#tx, this.#space, at, at + got.blockCount, (fileBlock, startBlock, blockCount, unwritten) => {
-        this.#space.free(this.#tx, startBlock, blockCount, owner, { fileBlock, unwritten });
-      });
-      this.#fork.map(this.#tx, this.#space, at, got.fsBlock, got.blockCount, false);
+      this.#moved.push({ fileBlock: at, fsBlock: got.fsBlock, blockCount: got.blockCount });
       at += got.blockCount;
     }
+  }
+
+  /** Map what `#writeElsewhere` wrote. Only now are old blocks freed: none of them can have been taken for this write. */
+  #switch(): void {
+    const owner = inodeOwner(this.inode.number);
+    for (const { fileBlock: at, fsBlock, blockCount } of this.#moved) {
+      this.#fork.unmap(this.#tx, this.#space, at, at + blockCount, (fileBlock, startBlock, count, unwritten) => {
+        this.#space.free(this.#tx, startBlock, count, owner, { fileBlock, unwritten });
+      });
+      this.#fork.map(this.#tx, this.#space, at, fsBlock, blockCount, false);
+    }
+    this.#moved.length = 0;
   }
 
   /** @returns the fs block behind the last one written. */
@@ -164,7 +177,8 @@ export class FileWriter {
       owner: inodeOwner(this.inode.number),
       place: { fileBlock },
     });
-    if (!got) throw noSpace(`no block for inode ${this.inode.number}`, { where: { inode: this.inode.number, fileBlock } });
+    if (!got)
+      throw noSpace(`no block for inode ${this.inode.number}`, { where: { inode: this.inode.number, fileBlock } });
     return { fsBlock: got.fsBlock, blockCount: got.blockCount };
   }
 

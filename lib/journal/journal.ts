@@ -119,7 +119,8 @@ export class Journal {
   beforeDataWrite(offset: number, length: number): void {
     const start = offset / BASIC_BLOCK;
     const end = start + length / BASIC_BLOCK;
-    if (this.#freed.some((each) => each.daddr < end && start < each.daddr + each.length / BASIC_BLOCK)) this.checkpoint();
+    if (this.#freed.some((each) => each.daddr < end && start < each.daddr + each.length / BASIC_BLOCK))
+      this.checkpoint();
   }
 
   /** Everything committed so far is durable when this returns. */
@@ -191,7 +192,8 @@ export class Journal {
         this.#waiting.delete(buffer);
         buffer.pins--;
       }
-      for (const [buffer] of this.#inLog) if (buffer.daddr >= range.daddr && buffer.daddr < end) this.#inLog.delete(buffer);
+      for (const [buffer] of this.#inLog)
+        if (buffer.daddr >= range.daddr && buffer.daddr < end) this.#inLog.delete(buffer);
     }
   }
 
@@ -205,14 +207,21 @@ export class Journal {
       const ag = geometry.agOfDaddr(block.buffer.daddr);
       const agBlock = geometry.agBlockOfDaddr(block.buffer.daddr);
       const count = block.buffer.data.length / geometry.blockSize;
-      fresh.push({ block: geometry.fsBlock(ag, agBlock), ag, agBlock, count, gen: freshGeneration(block, geometry.inodeSize) });
+      fresh.push({
+        block: geometry.fsBlock(ag, agBlock),
+        ag,
+        agBlock,
+        count,
+        gen: freshGeneration(block, geometry.inodeSize),
+      });
     }
     fresh.sort((a, b) => a.block - b.block);
     for (let i = 0; i < fresh.length; ) {
       // Clusters of one chunk are one item: replay accepts whole chunks, and halves only where chunks may be sparse.
       const { ag, agBlock, gen, block } = fresh[i]!;
       let count = 0;
-      while (i < fresh.length && fresh[i]!.block === block + count && count < geometry.chunkBlocks) count += fresh[i++]!.count;
+      while (i < fresh.length && fresh[i]!.block === block + count && count < geometry.chunkBlocks)
+        count += fresh[i++]!.count;
       encodeIcreate(geometry, ag, agBlock, count, gen, out);
     }
     for (const block of this.#waiting.values()) encodeBlock(block, geometry, out);

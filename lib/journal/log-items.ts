@@ -2,13 +2,15 @@
  * From changed blocks to log items. What changed is found by comparing bytes: ordinary blocks in chunks of 128 bytes,
  * inode clusters slot by slot, because the log names inodes, not the blocks they lie in.
  */
+
+import { LongHeader } from '../../formats/btree-blocks.ts';
 import { BASIC_BLOCK, type Geometry } from '../../formats/geometry.ts';
 import {
+  attrExtentCount,
   attrForkBytes,
   attrForkOffset,
   DATA_FORK_OFFSET,
   dataExtentCount,
-  attrExtentCount,
   dataForkBytes,
   FORMAT,
   InodeCore,
@@ -25,7 +27,6 @@ import {
   InodeItem,
   LOG_ITEM,
 } from '../../formats/log-items.ts';
-import { LongHeader } from '../../formats/btree-blocks.ts';
 import type { Buffer } from '../buffer/buffer.ts';
 
 const NEXT_UNLINKED = InodeCore.offsets.nextUnlinked;
@@ -124,7 +125,8 @@ export function encodeBlock(block: LoggedBlock, geometry: Geometry, out: Uint8Ar
   for (const slot of block.inodes) encodeInode(block.buffer, slot, geometry, out);
   if (block.unlinked.size > 0 && !block.created) {
     const chunks = new Uint8Array(block.buffer.data.length / BUFFER_CHUNK);
-    for (const slot of block.unlinked) chunks[Math.floor((slot * geometry.inodeSize + NEXT_UNLINKED) / BUFFER_CHUNK)] = 1;
+    for (const slot of block.unlinked)
+      chunks[Math.floor((slot * geometry.inodeSize + NEXT_UNLINKED) / BUFFER_CHUNK)] = 1;
     encodeBuffer(block.buffer, chunks, (BUFFER_TYPE.INODES << BUFFER_TYPE_SHIFT) | BUFFER_ITEM.INODES, out);
   }
 }
@@ -172,7 +174,14 @@ function encodeSegment(
   out.push(...regions);
 }
 
-function fillBufferItem(view: DataView, regions: number, flags: number, daddr: number, length: number, words: number): void {
+function fillBufferItem(
+  view: DataView,
+  regions: number,
+  flags: number,
+  daddr: number,
+  length: number,
+  words: number,
+): void {
   const item = BufferItem.at(view);
   item.type = LOG_ITEM.BUFFER;
   item.regions = regions;
@@ -191,7 +200,14 @@ export function encodeCancel(daddr: number, length: number, out: Uint8Array[]): 
 }
 
 /** Inodes of `blocks` blocks were made, all with one generation. */
-export function encodeIcreate(geometry: Geometry, ag: number, agBlock: number, blocks: number, gen: number, out: Uint8Array[]): void {
+export function encodeIcreate(
+  geometry: Geometry,
+  ag: number,
+  agBlock: number,
+  blocks: number,
+  gen: number,
+  out: Uint8Array[],
+): void {
   const bytes = new Uint8Array(IcreateItem.size);
   const item = IcreateItem.at(new DataView(bytes.buffer));
   item.type = LOG_ITEM.ICREATE;
@@ -225,7 +241,9 @@ function logTypeOf(buffer: Buffer): number {
 const isDa = (crcOffset: number): boolean => crcOffset === 12;
 
 /** Byte swaps of the core: which fields are 2, 4 and 8 bytes wide; the rest is copied. */
-const CORE_FIELDS = InodeCore.fields.filter((field) => field.kind !== 'bytes' && field.kind !== 'pad' && field.size > 1);
+const CORE_FIELDS = InodeCore.fields.filter(
+  (field) => field.kind !== 'bytes' && field.kind !== 'pad' && field.size > 1,
+);
 
 function encodeInode(buffer: Buffer, slot: number, geometry: Geometry, out: Uint8Array[]): void {
   const { view, data } = buffer;
@@ -247,7 +265,12 @@ function encodeInode(buffer: Buffer, slot: number, geometry: Geometry, out: Uint
       fields |= INODE_ITEM.DEV;
       item.rdev = view.getUint32(base + DATA_FORK_OFFSET);
     } else if (dataFork) {
-      fields |= core.format === FORMAT.LOCAL ? INODE_ITEM.DDATA : core.format === FORMAT.BTREE ? INODE_ITEM.DBROOT : INODE_ITEM.DEXT;
+      fields |=
+        core.format === FORMAT.LOCAL
+          ? INODE_ITEM.DDATA
+          : core.format === FORMAT.BTREE
+            ? INODE_ITEM.DBROOT
+            : INODE_ITEM.DEXT;
       item.dataSize = dataFork.size;
       regions.push(dataFork.bytes);
     }
@@ -261,7 +284,12 @@ function encodeInode(buffer: Buffer, slot: number, geometry: Geometry, out: Uint
         geometry,
       });
       if (attrFork) {
-        fields |= core.aformat === FORMAT.LOCAL ? INODE_ITEM.ADATA : core.aformat === FORMAT.BTREE ? INODE_ITEM.ABROOT : INODE_ITEM.AEXT;
+        fields |=
+          core.aformat === FORMAT.LOCAL
+            ? INODE_ITEM.ADATA
+            : core.aformat === FORMAT.BTREE
+              ? INODE_ITEM.ABROOT
+              : INODE_ITEM.AEXT;
         item.attrSize = attrFork.size;
         regions.push(attrFork.bytes);
       }

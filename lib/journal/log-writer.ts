@@ -9,6 +9,8 @@
  *    that an unordered crash can leave.
  * 3. The writer does not know what is still needed in the log: the caller guarantees room before it writes.
  */
+
+import type { Geometry } from '../../formats/geometry.ts';
 import {
   headerBlocks,
   LOG_BB,
@@ -26,7 +28,6 @@ import {
   TransactionHeader,
   UNMOUNT_MAGIC,
 } from '../../formats/log.ts';
-import type { Geometry } from '../../formats/geometry.ts';
 import type { Device } from '../device/device.ts';
 import { LogShape, type Position } from './position.ts';
 
@@ -140,7 +141,13 @@ export class LogWriter {
       const length = Math.min(bytes.length - done, (this.#room - OP) & ~3);
       const last = done + length === bytes.length;
       const flags =
-        done === 0 ? (last ? 0 : LOG_OP.CONTINUES) : last ? LOG_OP.CONTINUED | LOG_OP.END : LOG_OP.CONTINUES | LOG_OP.CONTINUED;
+        done === 0
+          ? last
+            ? 0
+            : LOG_OP.CONTINUES
+          : last
+            ? LOG_OP.CONTINUED | LOG_OP.END
+            : LOG_OP.CONTINUES | LOG_OP.CONTINUED;
       this.#opHeader(tid, length, flags);
       this.#record.set(bytes.subarray(done, done + length), this.#bodyStart + this.#used);
       this.#used += length;

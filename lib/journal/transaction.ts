@@ -8,7 +8,7 @@
  */
 import type { BlockType } from '../../formats/block-type.ts';
 import type { Geometry } from '../../formats/geometry.ts';
-import { Buffer, type Segment } from '../buffer/buffer.ts';
+import type { Buffer, Segment } from '../buffer/buffer.ts';
 import type { BufferCache } from '../buffer/cache.ts';
 import { noteChange, type Transaction } from '../buffer/transaction.ts';
 import { internal } from '../errors.ts';

@@ -2,10 +2,11 @@
  * How much room a host tree needs: counted before anything is written, so that a source that does not fit is refused at
  * once and `--size auto` can choose. The count walks the tree once and keeps nothing of it.
  */
+
+import { remoteBlocks } from '../../formats/attribute.ts';
 import { dirEntrySize } from '../../formats/directory.ts';
 import type { Geometry } from '../../formats/geometry.ts';
 import { InodeCore } from '../../formats/inode.ts';
-import { remoteBlocks } from '../../formats/attribute.ts';
 import type { HostEntry, HostTree } from '../host/tree.ts';
 
 /** What a tree holds, in units that do not depend on the image. */
@@ -90,7 +91,11 @@ export class TreePlan {
       this.totals.dataBytes += Math.min(entry.size, Math.max(entry.blocks * 512, 0) || entry.size);
       this.need.data += blocks;
       if (blocks > 0) this.#extents += 1 + Math.floor(blocks / 256);
-    } else if (entry.type === 'symlink' && entry.target && entry.target.length > this.#geometry.inodeSize - InodeCore.size) {
+    } else if (
+      entry.type === 'symlink' &&
+      entry.target &&
+      entry.target.length > this.#geometry.inodeSize - InodeCore.size
+    ) {
       this.need.data += 1 + Math.floor(entry.target.length / blockSize);
       this.#extents++;
     }

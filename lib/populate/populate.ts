@@ -7,8 +7,7 @@
  *    blocks are built when all its entries have numbers.
  * 3. The transaction is direct: what a failure leaves behind says "in progress" and nobody opens it.
  */
-import { MODE, S_IFMT } from '../../formats/inode.ts';
-import { ftypeOfMode } from '../../formats/inode.ts';
+import { ftypeOfMode, MODE, S_IFMT } from '../../formats/inode.ts';
 import type { Time } from '../../formats/time.ts';
 import type { DirectTransaction } from '../buffer/direct.ts';
 import type { Device } from '../device/device.ts';
@@ -16,6 +15,7 @@ import { buildDirectory, initialise } from '../directory/directory.ts';
 import { CadastreError, noSpace } from '../errors.ts';
 import { initialiseInode } from '../file/create.ts';
 import { homeBlock } from '../file/fork.ts';
+import { chooseForkOffset } from '../file/fork-offset.ts';
 import type { Inode } from '../file/inode.ts';
 import { Inode as InodeHandle } from '../file/inode.ts';
 import { editFork } from '../file/inode-fork-blocks.ts';
@@ -23,7 +23,6 @@ import { writeSymlink } from '../file/symlink.ts';
 import { FileWriter } from '../file/write.ts';
 import type { HostEntry, HostTree } from '../host/tree.ts';
 import type { Space } from '../space/space.ts';
-import { chooseForkOffset } from '../file/fork-offset.ts';
 import { type AttributeEntry, buildAttributes, shortformBytesOf } from '../xattr/build.ts';
 import { fromLinux } from '../xattr/linux-names.ts';
 
@@ -62,7 +61,15 @@ interface PendingDirectory {
 }
 
 export class Populate {
-  readonly result: PopulateResult = { files: 0, directories: 0, symlinks: 0, others: 0, hardLinks: 0, bytes: 0, attributes: false };
+  readonly result: PopulateResult = {
+    files: 0,
+    directories: 0,
+    symlinks: 0,
+    others: 0,
+    hardLinks: 0,
+    bytes: 0,
+    attributes: false,
+  };
   readonly #tx: DirectTransaction;
   readonly #space: Space;
   readonly #device: Device;
@@ -126,7 +133,11 @@ export class Populate {
         return known;
       }
     }
-    const number = this.#space.allocateInode(this.#tx, { parentInode: parent, isDirectory: entry.directory !== undefined, generation: this.#options.generation });
+    const number = this.#space.allocateInode(this.#tx, {
+      parentInode: parent,
+      isDirectory: entry.directory !== undefined,
+      generation: this.#options.generation,
+    });
     const inode = this.#create(number, entry);
     this.#dress(inode, entry, number);
     switch (entry.mode & S_IFMT) {

@@ -11,7 +11,8 @@ const SLASH = 0x2f;
 /** Bytes of a path given as text (`\xNN` stands for one byte). Throws a usage error unless it is absolute. */
 export function pathBytes(text: string): Uint8Array {
   const bytes = nameBytes(text);
-  if (bytes[0] !== SLASH) throw usage('BAD_PATH', `paths inside an image are absolute: ${text}`, { where: { path: text } });
+  if (bytes[0] !== SLASH)
+    throw usage('BAD_PATH', `paths inside an image are absolute: ${text}`, { where: { path: text } });
   if (bytes.includes(0)) throw usage('BAD_PATH', 'a path has no NUL byte', { where: { path: text } });
   return bytes;
 }
