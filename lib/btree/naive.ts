@@ -101,7 +101,8 @@ export function naiveFaults(world: World): string[] {
       const child = Number(word(bytes, head + maxNode * stride + i * width, width));
       const below = walk(child, level - 1, Math.floor((level === 1 ? maxLeaf : maxNode) / 2));
       if (storedKey(world, bytes, head + i * stride) !== below[0]?.key) say(`key ${i}`);
-      const high = below.reduce((most, entry) => (entry.high > most ? entry.high : most), 0n);
+      let high = 0n;
+      for (const entry of below) if (entry.high > high) high = entry.high;
       if (layout.hasHighKeys && storedKey(world, bytes, head + i * stride + layout.keySize) !== high)
         say(`high key ${i}`);
       list.push(...below);

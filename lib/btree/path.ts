@@ -152,14 +152,21 @@ export class Path {
 
   /** Does the key belong into the leaf of the remembered path? */
   #inLeaf(a: number, b: number, c: number, d: number, e: number): boolean {
-    if (!this.isCurrent()) return false;
-    if (this.top === 0) return true;
-    const { tree } = this;
+    const { tree, top } = this;
     const { type, headerSize } = tree;
-    const leaf = this.buffers[0]!.view;
+    if (top < 0) return false;
+    if (top === 0) return this.isCurrent();
+    // The leaf first, though it may be outdated: most keys that are elsewhere are found out here, without the path.
+    const buffer = this.buffers[0]!;
+    const leaf = buffer.view;
+    if (buffer.type !== type.blockType || leaf.getUint16(4) !== 0) return false;
     const count = leaf.getUint16(6);
     if (count === 0 || type.compareRecord(leaf, headerSize, a, b, c, d, e) > 0) return false;
-    if (type.compareRecord(leaf, this.recordAt(count - 1), a, b, c, d, e) >= 0) return true;
+    const inside = type.compareRecord(leaf, this.recordAt(count - 1), a, b, c, d, e) >= 0;
+    if (!this.isCurrent()) return false;
+    // Fetched anew just now: look again.
+    if (this.buffers[0] !== buffer) return false;
+    if (inside) return true;
     // Behind the last record: still ours when there is no next leaf, or when that one begins later.
     if (tree.right(leaf) === tree.nullPointer) return true;
     const next = this.slots[1]! + 1;
