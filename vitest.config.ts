@@ -6,6 +6,7 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     passWithNoTests: true,
+    setupFiles: ['test/support/breathe.ts'],
     pool: 'forks',
     poolOptions: { forks: { maxForks: 2 } },
   },
