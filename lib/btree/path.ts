@@ -120,14 +120,16 @@ export class Path {
   /** Is the remembered path the tree's present one (invariant 1)? */
   isCurrent(): boolean {
     const { top, tree, slots, pointers, buffers } = this;
-    if (top < 0 || tree.topLevel() !== top) return false;
+    if (top < 0) return false;
     let level = top;
     let pointer: number;
     if (tree.inodeRoot) {
-      if (slots[top]! >= this.count(top)) return false;
-      pointer = this.child(top, slots[top]!);
+      const view = tree.inodeRoot.view();
+      if (tree.inodeRootLevel(view) !== top || slots[top]! >= view.getUint16(2)) return false;
+      pointer = tree.readPointer(view, ROOT_KEYS_AT + 8 * (rootRoom(view) + slots[top]!));
       level--;
     } else {
+      if (tree.topLevel() !== top) return false;
       pointer = tree.blockRoot!.pointer();
     }
     for (; ; level--) {
@@ -177,14 +179,14 @@ export class Path {
     const { tree, reader, slots } = this;
     const { type } = tree;
     this.top = -1;
-    const top = tree.topLevel();
+    const root = tree.inodeRoot?.view();
+    const top = root ? tree.inodeRootLevel(root) : tree.topLevel();
     let level = top;
     let pointer: number;
-    if (tree.inodeRoot) {
-      const view = tree.inodeRoot.view();
-      const slot = Math.max(0, type.searchKeys(view, ROOT_KEYS_AT, view.getUint16(2), a, b, c, d, e) - 1);
+    if (root) {
+      const slot = Math.max(0, type.searchKeys(root, ROOT_KEYS_AT, root.getUint16(2), a, b, c, d, e) - 1);
       slots[level] = slot;
-      pointer = tree.readPointer(view, ROOT_KEYS_AT + 8 * (rootRoom(view) + slot));
+      pointer = tree.readPointer(root, ROOT_KEYS_AT + 8 * (rootRoom(root) + slot));
       level--;
     } else {
       pointer = tree.blockRoot!.pointer();

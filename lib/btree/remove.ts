@@ -27,6 +27,10 @@ import {
 } from './entries.ts';
 import type { Path } from './path.ts';
 import { ROOT_KEYS_AT } from './tree.ts';
+import { compareKeyBytes } from './tree-types.ts';
+
+/** High key of the record that goes. */
+const HIGH = new DataView(new ArrayBuffer(32));
 
 /** Remove the current record; the path ends on the one that followed, or on none. */
 export function removeRecord(path: Path, tx: Transaction): void {
@@ -39,11 +43,18 @@ export function removeRecord(path: Path, tx: Transaction): void {
   const view = path.change(tx, 0);
   const bytes = path.bytes(0);
   const count = view.getUint16(6);
+  // Only a record that reaches as far as the whole leaf can lower the leaf's high key.
+  let lowers = false;
+  if (tree.hasHighKeys && path.top > 0) {
+    tree.type.writeHighKey(view, path.recordAt(slot), HIGH, 0);
+    const stored = path.keyAt(1, path.slots[1]!) + tree.keySize;
+    lowers = compareKeyBytes(HIGH, 0, path.viewAt(1), stored, tree.keySize) >= 0;
+  }
   copyRun(bytes, tree.headerSize, slot + 1, bytes, tree.headerSize, slot, count - slot - 1, tree.recordSize);
   view.setUint16(6, count - 1);
   if (path.top > 0) {
     if (slot === 0) updateLowKeys(path, tx, 0);
-    if (tree.hasHighKeys) recomputeHighKeys(path, tx, 0);
+    if (lowers) recomputeHighKeys(path, tx, 0);
   }
   if (count - 1 < tree.minLeaf && path.top > 0 && !rebalance(path, tx, 0)) {
     path.top = -1;

@@ -109,7 +109,10 @@ export class Tree {
       }
       return height - 1;
     }
-    const view = this.inodeRoot!.view();
+    return this.inodeRootLevel(this.inodeRoot!.view());
+  }
+  /** The level that an inode root claims, after a look at its count: see `topLevel`. */
+  inodeRootLevel(view: DataView): number {
     const level = view.getUint16(0);
     if (level < 1 || level > BTREE_MAX_LEVELS) {
       throw this.corrupt('BTREE_HEIGHT', 'level of the root', -1, `1..${BTREE_MAX_LEVELS}`, level);
