@@ -1,0 +1,75 @@
+/**
+ * The checksum tree: every written block of a regular file has a checksum, no other block has one. Both sides are joined
+ * runs in ascending order, so the symmetric difference is one merge.
+ */
+import { RMAP_ATTR_FORK, RMAP_UNWRITTEN } from '../../../formats/btree-blocks.ts';
+import { MODE, S_IFMT } from '../../../formats/inode.ts';
+import { MARK } from '../claims.ts';
+import type { CheckContext } from '../context.ts';
+import { type InodeTable, NONE } from '../inode-table.ts';
+import { RunList } from '../rows.ts';
+
+/** Claims must be sorted. */
+export function compareChecksums(context: CheckContext, table: InodeTable, ag: number, found: RunList): void {
+  const expected = writtenRuns(context, table, ag);
+  const report = (code: 'CHECKSUM_MISSING' | 'CHECKSUM_EXTRA', block: number, end: number, inode?: number): void => {
+    const where = { ag, block, blockCount: end - block, structure: 'csumbt', ...(inode === undefined ? {} : { inode }) };
+    const missing = code === 'CHECKSUM_MISSING';
+    context.problems.add(code, where, missing ? 'a checksum' : 'none', missing ? 'none' : 'a checksum');
+  };
+  let i = 0;
+  let k = 0;
+  let at = 0;
+  for (;;) {
+    while (i < expected.length && expected.start[i]! + expected.count[i]! <= at) i++;
+    while (k < found.length && found.start[k]! + found.count[k]! <= at) k++;
+    const a = i < expected.length ? Math.max(at, expected.start[i]!) : Number.POSITIVE_INFINITY;
+    const b = k < found.length ? Math.max(at, found.start[k]!) : Number.POSITIVE_INFINITY;
+    if (a === Number.POSITIVE_INFINITY && b === Number.POSITIVE_INFINITY) return;
+    const aEnd = i < expected.length ? expected.start[i]! + expected.count[i]! : 0;
+    const bEnd = k < found.length ? found.start[k]! + found.count[k]! : 0;
+    if (a < b) {
+      at = Math.min(aEnd, b);
+      report('CHECKSUM_MISSING', a, at, ownerOf(context, ag, a));
+    } else if (b < a) {
+      at = Math.min(bEnd, a);
+      if (context.claimsComplete) report('CHECKSUM_EXTRA', b, at);
+    } else at = Math.min(aEnd, bEnd);
+  }
+}
+
+/** Written data of regular files, joined. Presumed claims count where a checksum is, so they are left to it. */
+function writtenRuns(context: CheckContext, table: InodeTable, ag: number): RunList {
+  const claims = context.claims[ag]!;
+  const runs = new RunList();
+  for (let row = 0; row < claims.length; row++) {
+    if (!claims.isForkData(row) || (claims.offsetHi[row]! & (RMAP_ATTR_FORK | RMAP_UNWRITTEN)) !== 0) continue;
+    const index = table.indexOf(claims.owner(row));
+    const presumed = (claims.marks[row]! & MARK.presumed) !== 0;
+    if (!presumed && (index === NONE || (table.mode[index]! & S_IFMT) !== MODE.FILE)) continue;
+    const start = claims.start[row]!;
+    const end = start + claims.count[row]!;
+    const last = runs.length - 1;
+    const lastEnd = last < 0 ? 0 : runs.start[last]! + runs.count[last]!;
+    if (last >= 0 && start <= lastEnd) runs.count[last] = Math.max(lastEnd, end) - runs.start[last]!;
+    else runs.push(start, end - start);
+  }
+  return runs;
+}
+
+/** Inode of a claim that holds this block. */
+export function ownerOf(context: CheckContext, ag: number, block: number): number | undefined {
+  const claims = context.claims[ag]!;
+  let low = 0;
+  let high = claims.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (claims.start[middle]! <= block) low = middle + 1;
+    else high = middle;
+  }
+  // Sharing rows may start earlier and reach further: look back a little.
+  for (let row = low - 1; row >= 0 && row >= low - 64; row--) {
+    if (claims.start[row]! + claims.count[row]! > block && !claims.isSpecial(row)) return claims.owner(row);
+  }
+  return undefined;
+}
