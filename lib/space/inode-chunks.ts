@@ -118,7 +118,6 @@ export class InodeChunks {
     ensureFreeList(tx, ag);
     const { newino } = ag.agi;
     const hint = newino === NULL32 ? near : geometry.agBlockOfAgInode(newino) + geometry.chunkBlocks;
-    let block: number;
     let blocks = geometry.chunkBlocks;
     if (!sparse) {
       if (!findWhole(ag, hint < ag.length ? hint : near, blocks, Math.max(1, geometry.inodeAlignment))) return false;
@@ -129,7 +128,7 @@ export class InodeChunks {
       const last = Math.floor(ag.length / align) * align - blocks;
       if (!findFrom(ag, align, last, blocks, blocks)) return false;
     }
-    block = takePlace(tx, ag, RMAP_OWNER.INODES);
+    const block = takePlace(tx, ag, RMAP_OWNER.INODES);
     this.#initialise(tx, ag.number, block, blocks, generation);
     const first = block * geometry.inodesPerBlock;
     const inodes = blocks * geometry.inodesPerBlock;

@@ -126,8 +126,8 @@ export function mapRmap(
   const cursor = ag.cursor('rmapbt');
   const placed = hasPlace(ownerHi, offsetHi);
   const any = cursor.seekLE(start, ownerHi, ownerLo, searchHi(offsetHi), offsetLo);
-  let left =
-    any && (rec.at(cursor.view, cursor.offset), touchesLeft(start, ownerHi, ownerLo, offsetHi, offsetLo)) && keep();
+  if (any) rec.at(cursor.view, cursor.offset);
+  let left = any && touchesLeft(start, ownerHi, ownerLo, offsetHi, offsetLo) && keep();
   // The record that follows in the tree is, but for shared blocks, the only one that can touch on the right.
   let right = false;
   const rightHi = placed ? movedHi(offsetHi, offsetLo, count) : offsetHi;

@@ -459,6 +459,11 @@ export class Space {
 
   // ---- counters
 
+  /** A transaction was taken back: what was counted along the way may not be so. */
+  forgetCounts(): void {
+    this.#inodeCount = -1;
+  }
+
   /** Free blocks as the superblock counts them (fdblocks): free space, free lists, and non-root blocks of their trees. */
   countFree(reader: BlockReader): number {
     let sum = 0;
