@@ -6,6 +6,7 @@ import type { Dialect } from '../../formats/dialect.ts';
 import type { Geometry } from '../../formats/geometry.ts';
 import { Superblock } from '../../formats/superblock.ts';
 import { BufferCache, DEFAULT_CACHE_BYTES } from '../buffer/cache.ts';
+import type { BlockReader } from '../buffer/transaction.ts';
 import type { Device } from '../device/device.ts';
 import { forEachEntry, lookup, parentOf } from '../directory/directory.ts';
 import { corrupt, fileError } from '../errors.ts';
@@ -59,6 +60,11 @@ export class Volume {
 
   inode(number: number): Inode {
     return Inode.load(this.cache, number);
+  }
+
+  /** An inode seen through a transaction. */
+  inodeIn(reader: BlockReader, number: number): Inode {
+    return Inode.load(reader, number);
   }
 
   get root(): Inode {

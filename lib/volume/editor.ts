@@ -1,0 +1,155 @@
+/**
+ * An image open for changes: a volume, its journal, and transactions around every change.
+ *
+ * 1. An operation happens whole or not at all: when it throws, its transaction is taken back and the image is as before.
+ * 2. What takes more than one transaction (large files, trees) is a chain of consistent steps; an object that must appear
+ *    whole is built without a name and named by the last step.
+ * 3. Durable is what was committed before the last `sync`, `close` or automatic checkpoint.
+ */
+import { INODE_FLAG2 } from '../../formats/inode.ts';
+import { Superblock, VERSION } from '../../formats/superblock.ts';
+import { SUPERBLOCK_TYPE } from '../../formats/superblock-verify.ts';
+import type { Time } from '../../formats/time.ts';
+import type { Transaction } from '../buffer/transaction.ts';
+import type { Device } from '../device/device.ts';
+import { GatedDevice } from '../device/gated.ts';
+import { GatherDevice } from '../device/gather.ts';
+import { unsupported } from '../errors.ts';
+import type { Inode } from '../file/inode.ts';
+import { Journal } from '../journal/journal.ts';
+import { readLogState } from '../journal/log-reader.ts';
+import type { JournalTransaction } from '../journal/transaction.ts';
+import type { Space } from '../space/space.ts';
+import { Volume, type VolumeOptions } from './volume.ts';
+
+/** Bits of qflags that say "usage was counted": cleared, so that the next mount counts again. */
+const QUOTA_CHECKED = 0x0004 | 0x0020 | 0x0100 | 0x0400;
+
+export interface EditorOptions extends VolumeOptions {
+  /** The time that changes are stamped with; default: the host's clock. */
+  now?: () => Time;
+  /** Where generation numbers come from; default: random. */
+  generation?: () => number;
+}
+
+export class Editor {
+  readonly volume: Volume;
+  readonly space: Space;
+  readonly journal: Journal;
+  /** Where file data goes. */
+  readonly data: Device;
+  readonly now: () => Time;
+  readonly generation: () => number;
+  #changed = false;
+
+  private constructor(volume: Volume, journal: Journal, data: Device, options: EditorOptions) {
+    this.volume = volume;
+    this.space = volume.space;
+    this.journal = journal;
+    this.data = data;
+    this.now = options.now ?? hostTime;
+    this.generation = options.generation ?? (() => Math.floor(Math.random() * 2 ** 32));
+  }
+
+  /**
+   * Open an image whose log is clean. Throws `unsupported` READ_ONLY when a feature forbids changes, `corrupt` LOG_DIRTY
+   * when the log must be replayed first (lib/recovery).
+   */
+  static open(device: Device, options: EditorOptions = {}): Editor {
+    const gather = new GatherDevice(device);
+    const volume = Volume.open(gather, options);
+    const { readOnlyReason } = volume.opened;
+    if (readOnlyReason) throw unsupported('READ_ONLY', `the image can only be read: ${readOnlyReason}`);
+    const log = readLogState(gather, volume.geometry);
+    if (!log.clean) {
+      throw unsupported('LOG_DIRTY', 'the log holds changes that must be replayed first', {
+        where: { structure: 'log' },
+      });
+    }
+    const journal = new Journal(gather, volume.cache, log.head, log.previousBlock);
+    const data = new GatedDevice(gather, (offset, length) => journal.beforeDataWrite(offset, length));
+    return new Editor(volume, journal, data, options);
+  }
+
+  /** Do something in one transaction. When `work` throws, nothing of it has happened. */
+  transact<T>(work: (tx: JournalTransaction) => T): T {
+    const tx = this.journal.begin();
+    try {
+      const result = work(tx);
+      this.journal.commit(tx);
+      this.#changed = true;
+      return result;
+    } catch (error) {
+      this.journal.cancel(tx);
+      this.space.forgetCounts();
+      throw error;
+    }
+  }
+
+  /**
+   * A chain of transactions: `step` is called, each time in one of its own, until it says that nothing is left.
+   */
+  chain(step: (tx: JournalTransaction) => boolean): void {
+    while (this.transact(step)) {
+      // each step leaves a consistent image
+    }
+  }
+
+  /** Make everything done so far durable. */
+  sync(): void {
+    this.journal.checkpoint();
+  }
+
+  /** Write everything in place, bring the superblock's sums up to date, leave a clean log, close the device. */
+  close(): void {
+    if (this.#changed) this.transact((tx) => this.#updateSuperblock(tx));
+    this.journal.close();
+    this.volume.close();
+  }
+
+  /** An inode in a transaction. */
+  inode(tx: Transaction, number: number): Inode {
+    return this.volume.inodeIn(tx, number);
+  }
+
+  /** Content changed: mtime and ctime. Metadata changed: ctime only. Either counts as a change. */
+  touch(tx: Transaction, inode: Inode, content: boolean): void {
+    const now = this.now();
+    inode.change(tx);
+    if (content) inode.setTime('mtime', now);
+    inode.setTime('ctime', now);
+    const { core } = inode;
+    core.changecountLo = (core.changecountLo + 1) >>> 0;
+    if (core.changecountLo === 0) core.changecountHi = (core.changecountHi + 1) >>> 0;
+  }
+
+  /** The superblock must say that attributes are in use as soon as one is. */
+  noteAttributes(tx: Transaction): void {
+    const buffer = tx.get(0, this.volume.geometry.sectorSize, SUPERBLOCK_TYPE);
+    const sb = Superblock.at(buffer.view);
+    if ((sb.versionnum & VERSION.ATTR) !== 0) return;
+    tx.change(buffer);
+    sb.versionnum |= VERSION.ATTR;
+  }
+
+  #updateSuperblock(tx: Transaction): void {
+    const buffer = tx.get(0, this.volume.geometry.sectorSize, SUPERBLOCK_TYPE);
+    tx.change(buffer);
+    const sb = Superblock.at(buffer.view);
+    const { inodes, free } = this.space.countInodes(tx);
+    sb.icount = inodes;
+    sb.ifree = free;
+    sb.fdblocks = this.space.countFree(tx);
+    // We do not keep quota usage: the kernel counts it again at the next mount.
+    sb.qflags &= ~QUOTA_CHECKED;
+  }
+}
+
+/** True for a file whose blocks may be shared. */
+export const mayShare = (inode: Inode): boolean => (inode.core.flags2Lo & INODE_FLAG2.REFLINK) !== 0;
+
+function hostTime(): Time {
+  const milliseconds = Date.now();
+  const seconds = Math.floor(milliseconds / 1000);
+  return { seconds, nanoseconds: (milliseconds - seconds * 1000) * 1e6 };
+}

@@ -1,0 +1,300 @@
+/**
+ * Operations on names: create, link, unlink, rename. Each is one transaction, but for freeing what a large file held, which
+ * goes on in further ones while the file waits in its AG's unlinked list (where recovery would find it).
+ */
+import { ATTR, encodeParent } from '../../formats/attribute.ts';
+import { ftypeOfMode, INODE_FLAG, MODE, S_IFMT } from '../../formats/inode.ts';
+import type { Time } from '../../formats/time.ts';
+import type { Transaction } from '../buffer/transaction.ts';
+import { initialise, insert, isEmpty, lookup, parentOf, remove, replace, setParent } from '../directory/directory.ts';
+import { checkName, isDotName } from '../directory/names.ts';
+import { fileError } from '../errors.ts';
+import { initialiseInode } from '../file/create.ts';
+import type { Inode } from '../file/inode.ts';
+import { editFork, readFork } from '../file/inode-fork-blocks.ts';
+import { writeSymlink } from '../file/symlink.ts';
+import { freeForks } from '../file/truncate.ts';
+import { removeInodeAttribute, setInodeAttribute } from './attributes.ts';
+import type { Editor } from './editor.ts';
+import { showPath } from './path.ts';
+
+/** What a new object starts with; times default to now. */
+export interface NewObject {
+  /** Type and permission bits. */
+  mode: number;
+  uid?: number;
+  gid?: number;
+  atime?: Time;
+  mtime?: Time;
+  /** Symlinks. */
+  target?: Uint8Array;
+  /** Character and block devices. */
+  device?: { major: number; minor: number };
+}
+
+const MAX_LINKS = 0x7fffffff;
+const SETGID = 0o2000;
+/** Extents freed in one transaction. */
+export const FREE_LIMIT = 64;
+
+/** Make an object and name it. Throws EEXIST, ENOTDIR, EINVAL, ENAMETOOLONG, ENOSPC. @returns its inode number. */
+export function create(editor: Editor, directory: number, name: Uint8Array, what: NewObject): number {
+  return editor.transact((tx) => createIn(editor, tx, directory, name, what));
+}
+
+/** The same inside a transaction. */
+export function createIn(
+  editor: Editor,
+  tx: Transaction,
+  directory: number,
+  name: Uint8Array,
+  what: NewObject,
+): number {
+  const parent = parentOfNew(editor, tx, directory, name);
+  const number = allocate(editor, tx, parent, what);
+  addName(editor, tx, editor.inode(tx, directory), name, editor.inode(tx, number), ftypeOfMode(what.mode));
+  return number;
+}
+
+/**
+ * Make an object without a name: it waits in the unlinked list until `nameIt` gives it one, and goes if that never
+ * happens.
+ */
+export function createUnnamed(editor: Editor, tx: Transaction, directory: number, what: NewObject): number {
+  const parent = editor.inode(tx, directory);
+  parent.assertDirectory();
+  const number = allocate(editor, tx, parent, what);
+  const inode = editor.inode(tx, number);
+  inode.change(tx);
+  inode.core.nlink = 0;
+  editor.space.addUnlinked(tx, number);
+  return number;
+}
+
+/** Give an unnamed object its name; what had the name before loses it. @returns the inode that lost it, if any. */
+export function nameIt(
+  editor: Editor,
+  tx: Transaction,
+  directory: number,
+  name: Uint8Array,
+  number: number,
+): number | undefined {
+  checkName(name);
+  const parent = editor.inode(tx, directory);
+  parent.assertDirectory();
+  const inode = editor.inode(tx, number);
+  editor.space.removeUnlinked(tx, number);
+  inode.change(tx);
+  inode.core.nlink = 1;
+  const old = lookup(readFork(parent, 'data'), name)?.inode;
+  if (old !== undefined) {
+    const victim = editor.inode(tx, old);
+    if (victim.isDirectory) throw fileError('EISDIR', `${showPath(name)} is a directory`, at(name));
+    replace(editFork(tx, editor.space, parent, 'data'), name, number, ftypeOfMode(inode.mode));
+    setParentPointer(editor, tx, inode, directory, name);
+    dropLink(editor, tx, victim, directory, name);
+    editor.touch(tx, parent, true);
+    return victim.core.nlink === 0 ? old : undefined;
+  }
+  addName(editor, tx, parent, name, inode, ftypeOfMode(inode.mode));
+  return undefined;
+}
+
+function parentOfNew(editor: Editor, tx: Transaction, directory: number, name: Uint8Array): Inode {
+  checkName(name);
+  const parent = editor.inode(tx, directory);
+  parent.assertDirectory();
+  if (parent.core.nlink === 0) throw fileError('ENOENT', 'the directory was removed');
+  if (lookup(readFork(parent, 'data'), name)) throw fileError('EEXIST', `${showPath(name)} exists`, at(name));
+  return parent;
+}
+
+/** An inode with nlink 1 (directories 2), no name yet, inheriting what the directory hands down. */
+function allocate(editor: Editor, tx: Transaction, parent: Inode, what: NewObject): number {
+  const isDirectory = (what.mode & S_IFMT) === MODE.DIR;
+  const now = editor.now();
+  const { core } = parent;
+  const inherits = (core.mode & SETGID) !== 0;
+  const number = editor.space.allocateInode(tx, {
+    parentInode: parent.number,
+    isDirectory,
+    generation: editor.generation(),
+  });
+  const inode = initialiseInode(tx, number, {
+    mode: inherits && isDirectory ? what.mode | SETGID : what.mode,
+    uid: what.uid ?? 0,
+    gid: inherits ? core.gid : (what.gid ?? 0),
+    nlink: isDirectory ? 2 : 1,
+    atime: what.atime ?? now,
+    mtime: what.mtime ?? now,
+    ctime: now,
+    crtime: now,
+    ...(what.device ? { device: what.device } : {}),
+    forkoff: 0,
+  });
+  if ((core.flags & INODE_FLAG.PROJINHERIT) !== 0) {
+    inode.core.projidLo = core.projidLo;
+    inode.core.projidHi = core.projidHi;
+    if (isDirectory) inode.core.flags |= INODE_FLAG.PROJINHERIT;
+  }
+  if (
+    (core.flags & INODE_FLAG.EXTSZINHERIT) !== 0 &&
+    core.extsize !== 0 &&
+    (isDirectory || (what.mode & S_IFMT) === MODE.FILE)
+  ) {
+    inode.core.extsize = core.extsize;
+    inode.core.flags |= isDirectory ? INODE_FLAG.EXTSZINHERIT : INODE_FLAG.EXTSIZE;
+  }
+  if (isDirectory) initialise(editFork(tx, editor.space, inode, 'data'), number, parent.number);
+  else if (what.target) writeSymlink(tx, editor.space, inode, what.target);
+  return number;
+}
+
+/** Enter a name; a directory also counts in its parent. */
+function addName(editor: Editor, tx: Transaction, parent: Inode, name: Uint8Array, inode: Inode, ftype: number): void {
+  insert(editFork(tx, editor.space, parent, 'data'), name, inode.number, ftype);
+  setParentPointer(editor, tx, inode, parent.number, name);
+  editor.touch(tx, parent, true);
+  if (inode.isDirectory) parent.core.nlink += 1;
+}
+
+function setParentPointer(editor: Editor, tx: Transaction, inode: Inode, parent: number, name: Uint8Array): void {
+  if (!editor.volume.geometry.features.parent) return;
+  const value = encodeParent(parent, editor.inode(tx, parent).core.gen);
+  setInodeAttribute(tx, editor.space, inode, ATTR.PARENT, name, value);
+  editor.noteAttributes(tx);
+}
+
+function dropParentPointer(editor: Editor, tx: Transaction, inode: Inode, parent: number, name: Uint8Array): void {
+  if (!editor.volume.geometry.features.parent) return;
+  const value = encodeParent(parent, editor.inode(tx, parent).core.gen);
+  removeInodeAttribute(tx, editor.space, inode, ATTR.PARENT, name, value);
+}
+
+/** One more name for a file. Throws EPERM for directories, EEXIST, EMLINK. */
+export function link(editor: Editor, number: number, directory: number, name: Uint8Array): void {
+  editor.transact((tx) => {
+    const inode = editor.inode(tx, number);
+    if (inode.isDirectory) throw fileError('EPERM', 'a directory has one name only', at(name));
+    if (inode.core.nlink >= MAX_LINKS) throw fileError('EMLINK', 'too many links', at(name));
+    const parent = parentOfNew(editor, tx, directory, name);
+    addName(editor, tx, parent, name, inode, ftypeOfMode(inode.mode));
+    inode.change(tx);
+    inode.core.nlink += 1;
+    editor.touch(tx, inode, false);
+  });
+}
+
+/**
+ * Remove a name. Throws ENOENT; EISDIR for a directory unless `directory` is asked for; ENOTDIR, ENOTEMPTY when it is.
+ */
+export function unlink(editor: Editor, directory: number, name: Uint8Array, asDirectory = false): void {
+  const gone = editor.transact((tx) => {
+    const parent = editor.inode(tx, directory);
+    parent.assertDirectory();
+    if (isDotName(name)) throw fileError('EINVAL', 'a directory cannot be removed as . or ..', at(name));
+    const found = lookup(readFork(parent, 'data'), name);
+    if (!found) throw fileError('ENOENT', `no such file or directory: ${showPath(name)}`, at(name));
+    const inode = editor.inode(tx, found.inode);
+    if (asDirectory) {
+      inode.assertDirectory(showPath(name));
+      if (!isEmpty(readFork(inode, 'data'))) throw fileError('ENOTEMPTY', `${showPath(name)} is not empty`, at(name));
+    } else if (inode.isDirectory) throw fileError('EISDIR', `${showPath(name)} is a directory`, at(name));
+    remove(editFork(tx, editor.space, parent, 'data'), name);
+    editor.touch(tx, parent, true);
+    if (inode.isDirectory) parent.core.nlink -= 1;
+    dropLink(editor, tx, inode, directory, name);
+    if (inode.core.nlink !== 0) return undefined;
+    return freeStep(editor, tx, inode) ? inode.number : undefined;
+  });
+  if (gone !== undefined) finishFreeing(editor, gone);
+}
+
+/** An inode lost a name; without any it goes to the unlinked list. */
+function dropLink(editor: Editor, tx: Transaction, inode: Inode, parent: number, name: Uint8Array): void {
+  inode.change(tx);
+  inode.core.nlink = inode.isDirectory ? 0 : inode.core.nlink - 1;
+  if (inode.core.nlink > 0) dropParentPointer(editor, tx, inode, parent, name);
+  editor.touch(tx, inode, false);
+  if (inode.core.nlink === 0) editor.space.addUnlinked(tx, inode.number);
+}
+
+/** Free a piece of an unnamed inode; at the end the inode itself. @returns true while more is left. */
+function freeStep(editor: Editor, tx: Transaction, inode: Inode): boolean {
+  if (freeForks(tx, editor.space, inode, FREE_LIMIT)) return true;
+  editor.space.removeUnlinked(tx, inode.number);
+  editor.space.freeInode(tx, inode.number);
+  return false;
+}
+
+/** Free what an inode without a name holds, and the inode. */
+export function finishFreeing(editor: Editor, number: number): void {
+  editor.chain((tx) => freeStep(editor, tx, editor.inode(tx, number)));
+}
+
+/**
+ * Move a name, over what has the new name if its kind allows. Throws ENOENT, EISDIR, ENOTDIR, ENOTEMPTY, EINVAL (a directory
+ * below itself).
+ */
+export function rename(editor: Editor, from: number, name: Uint8Array, to: number, newName: Uint8Array): void {
+  if (isDotName(name) || isDotName(newName)) throw fileError('EINVAL', '. and .. cannot be renamed', at(name));
+  checkName(newName);
+  const gone = editor.transact((tx) => {
+    const source = editor.inode(tx, from);
+    const target = editor.inode(tx, to);
+    source.assertDirectory();
+    target.assertDirectory();
+    const found = lookup(readFork(source, 'data'), name);
+    if (!found) throw fileError('ENOENT', `no such file or directory: ${showPath(name)}`, at(name));
+    const number = found.inode;
+    const inode = editor.inode(tx, number);
+    const old = lookup(readFork(target, 'data'), newName)?.inode;
+    if (old === number) return undefined; // two names of one file: nothing happens
+    if (inode.isDirectory && from !== to) refuseLoop(editor, tx, number, to);
+    const ftype = ftypeOfMode(inode.mode);
+    const victim = old === undefined ? undefined : editor.inode(tx, old);
+    if (victim) refuseVictim(inode, victim, newName);
+    const targetFork = editFork(tx, editor.space, target, 'data');
+    if (victim) replace(targetFork, newName, number, ftype);
+    else insert(targetFork, newName, number, ftype);
+    remove(editFork(tx, editor.space, source, 'data'), name);
+    setParentPointer(editor, tx, inode, to, newName);
+    dropParentPointer(editor, tx, inode, from, name);
+    editor.touch(tx, source, true);
+    if (from !== to) editor.touch(tx, target, true);
+    editor.touch(tx, inode, false);
+    if (inode.isDirectory) {
+      source.core.nlink -= 1;
+      if (!victim) target.core.nlink += 1;
+      if (from !== to) setParent(editFork(tx, editor.space, inode, 'data'), to);
+    }
+    if (!victim) return undefined;
+    dropLink(editor, tx, victim, to, newName);
+    if (victim.core.nlink !== 0) return undefined;
+    return freeStep(editor, tx, victim) ? victim.number : undefined;
+  });
+  if (gone !== undefined) finishFreeing(editor, gone);
+}
+
+function refuseVictim(inode: Inode, victim: Inode, name: Uint8Array): void {
+  if (victim.isDirectory && !inode.isDirectory) throw fileError('EISDIR', `${showPath(name)} is a directory`, at(name));
+  if (inode.isDirectory) {
+    victim.assertDirectory(showPath(name));
+    if (!isEmpty(readFork(victim, 'data'))) throw fileError('ENOTEMPTY', `${showPath(name)} is not empty`, at(name));
+  }
+}
+
+/** A directory may not move below itself. */
+function refuseLoop(editor: Editor, tx: Transaction, moved: number, to: number): void {
+  const { rootInode } = editor.volume.geometry;
+  const seen = new Set<number>();
+  for (let above = to; above !== rootInode; above = parentOf(readFork(editor.inode(tx, above), 'data'))) {
+    if (above === moved) throw fileError('EINVAL', 'a directory cannot move below itself');
+    if (seen.has(above)) throw fileError('ELOOP', 'the directories above the target form a loop');
+    seen.add(above);
+  }
+}
+
+function at(name: Uint8Array): { where: { path: string } } {
+  return { where: { path: showPath(name) } };
+}
