@@ -16,6 +16,8 @@ export interface TreeTotals {
   /** Bytes of data in regular files, holes left out. */
   dataBytes: number;
   files: number;
+  /** Whole seconds of the latest modification time. */
+  newestSeconds: number;
 }
 
 /** What the image needs for it, in blocks, by kind; each is an upper estimate. */
@@ -31,7 +33,13 @@ export interface Need {
 
 /** Counts a tree for images with this geometry. */
 export class TreePlan {
-  readonly totals: TreeTotals = { inodes: 0, directories: 0, dataBytes: 0, files: 0 };
+  readonly totals: TreeTotals = {
+    inodes: 0,
+    directories: 0,
+    dataBytes: 0,
+    files: 0,
+    newestSeconds: Number.NEGATIVE_INFINITY,
+  };
   readonly need: Need = { data: 0, directories: 0, attributes: 0, inodes: 0, trees: 0, total: 0 };
   readonly #geometry: Geometry;
   readonly #linked = new Set<string>();
@@ -103,6 +111,7 @@ export class TreePlan {
 
   #inode(entry: HostEntry): void {
     this.totals.inodes++;
+    this.totals.newestSeconds = Math.max(this.totals.newestSeconds, entry.mtime.seconds);
     const { blockSize } = this.#geometry;
     let bytes = 0;
     for (const { name, value } of entry.xattrs) {
