@@ -62,6 +62,9 @@ export class Geometry {
   readonly agBlocks: number;
   readonly agBlockLog: number;
   readonly agInodeLog: number;
+  /** fs blocks and inode numbers from one AG to the next: powers of two, kept because computing them is slow. */
+  readonly agBlockSpan: number;
+  readonly agInodeSpan: number;
   readonly dirBlockSize: number;
   /** fs blocks per directory block. */
   readonly dirBlockBlocks: number;
@@ -123,6 +126,8 @@ export class Geometry {
     this.agBlocks = sb.agblocks;
     this.agBlockLog = sb.agblklog;
     this.agInodeLog = sb.agblklog + sb.inopblog;
+    this.agBlockSpan = 2 ** this.agBlockLog;
+    this.agInodeSpan = 2 ** this.agInodeLog;
     this.dirBlockSize = sb.blocksize << sb.dirblklog;
     this.dirBlockBlocks = 1 << sb.dirblklog;
     this.inodeAlignment = sb.inoalignmt;
@@ -158,7 +163,7 @@ export class Geometry {
       csumbt: capacity(BTREES.csumbt),
       bmbt: capacity(BTREES.bmbt),
     };
-    this.maxLevels = maxTreeLevels(sb.blocksize, sb.agblocks, 2 ** this.agInodeLog, this.features.reflink);
+    this.maxLevels = maxTreeLevels(sb.blocksize, sb.agblocks, this.agInodeSpan, this.features.reflink);
   }
 
   /** Blocks of AG `ag`: the last one may be short. */
@@ -190,13 +195,13 @@ export class Geometry {
   }
   /** fs block of an AG block. */
   fsBlock(ag: number, agBlock: number): number {
-    return ag * 2 ** this.agBlockLog + agBlock;
+    return ag * this.agBlockSpan + agBlock;
   }
   agOfFsBlock(fsBlock: number): number {
-    return Math.floor(fsBlock / 2 ** this.agBlockLog);
+    return Math.floor(fsBlock / this.agBlockSpan);
   }
   agBlockOfFsBlock(fsBlock: number): number {
-    return fsBlock % 2 ** this.agBlockLog;
+    return fsBlock % this.agBlockSpan;
   }
   /** True when the fs block names an existing block behind the AG headers. */
   isFsBlock(fsBlock: number): boolean {
@@ -237,13 +242,13 @@ export class Geometry {
   }
   /** Inode number of an AG inode. */
   inodeNumber(ag: number, agInode: number): number {
-    return ag * 2 ** this.agInodeLog + agInode;
+    return ag * this.agInodeSpan + agInode;
   }
   agOfInode(inode: number): number {
-    return Math.floor(inode / 2 ** this.agInodeLog);
+    return Math.floor(inode / this.agInodeSpan);
   }
   agInodeOfInode(inode: number): number {
-    return inode % 2 ** this.agInodeLog;
+    return inode % this.agInodeSpan;
   }
   agBlockOfAgInode(agInode: number): number {
     return Math.floor(agInode / this.inodesPerBlock);

@@ -130,7 +130,11 @@ export class ObservingReader implements BlockReader {
     let at = 0;
     for (const segment of segments) {
       if (!context.read(segment.daddr * BASIC_BLOCK, buffer.data.subarray(at, at + segment.length))) {
-        throw corrupt('UNREADABLE', `${type.name}: unreadable`, { where, expected: 'readable', found: 'a device error' });
+        throw corrupt('UNREADABLE', `${type.name}: unreadable`, {
+          where,
+          expected: 'readable',
+          found: 'a device error',
+        });
       }
       at += segment.length;
     }

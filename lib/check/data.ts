@@ -48,7 +48,15 @@ export function verifyData(context: CheckContext, ag: number, agf: DataView, run
     }
   };
   const tree = agTree(context, ag, 'csumbt', csumRoot, csumLevel);
-  problems.mute(() => runTree(context, tree, { ag }, () => {}, (view, offset) => problems.unmute(() => record(view, offset))));
+  problems.mute(() =>
+    runTree(
+      context,
+      tree,
+      { ag },
+      () => {},
+      (view, offset) => problems.unmute(() => record(view, offset)),
+    ),
+  );
 }
 
 function whereOf(context: CheckContext, ag: number, block: number) {

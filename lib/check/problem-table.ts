@@ -68,10 +68,7 @@ export const PROBLEMS = {
   TREE_SIBLING: error('{structure}: {field} is {found}, expected {expected}', 'rebuild the tree'),
   TREE_UNDERFULL: warning('{structure}: a block holds {found} records, expected {expected}', 'rebuild the tree'),
   TREE_RECORD: error('{structure}: record with {field} {found}, expected {expected}', 'rebuild the tree'),
-  FREE_TREES_DIFFER: error(
-    'the free-space trees disagree: by start {expected}, by length {found}',
-    REBUILD_FREE,
-  ),
+  FREE_TREES_DIFFER: error('the free-space trees disagree: by start {expected}, by length {found}', REBUILD_FREE),
   FREE_NOT_MERGED: error('free extents touch: {found} should be part of {expected}', REBUILD_FREE),
 
   // Inode trees and inodes
@@ -84,10 +81,7 @@ export const PROBLEMS = {
   ),
   INODE_BLOCKS: error('inode: nblocks is {found}, its forks hold {expected}', RECOUNT),
   INODE_EXTENTS: error('inode: the {structure} fork has {expected} extents, {field} is {found}', RECOUNT),
-  INODE_SHARED_FLAG: error(
-    'the file shares blocks, but its reflink flag is not set',
-    'set the flag',
-  ),
+  INODE_SHARED_FLAG: error('the file shares blocks, but its reflink flag is not set', 'set the flag'),
   EXTENT_BAD: error(
     '{structure} fork: extent with {field} {found}, expected {expected}',
     'remove the extent from the fork and name the range that is lost',
@@ -134,7 +128,10 @@ export const PROBLEMS = {
     'judge the claims on evidence, keep every byte that can be kept, say what was decided',
   ),
   BLOCK_CLAIMED_FREE: error('blocks that are in use ({found}) are recorded as free', REBUILD_FREE),
-  BLOCK_LOST: error('blocks are neither free nor used by anything', 'keep what fits a file that misses it, free the rest'),
+  BLOCK_LOST: error(
+    'blocks are neither free nor used by anything',
+    'keep what fits a file that misses it, free the rest',
+  ),
   RMAP_MISSING: error('the reverse map does not record {expected}', REBUILD_RMAP),
   RMAP_EXTRA: error('the reverse map records {found}, which nobody claims', REBUILD_RMAP),
   RMAP_MISMATCH: error('the reverse map records {found}, expected {expected}', REBUILD_RMAP),
@@ -142,7 +139,10 @@ export const PROBLEMS = {
   REFCOUNT_WRONG: error('{found} owners are recorded, counted {expected}', REBUILD_REFCOUNTS),
   REFCOUNT_NOT_MERGED: warning('neighbouring refcount records of {found} owners are not one', REBUILD_REFCOUNTS),
   COW_LEFTOVER: warning('copy-on-write staging blocks were left over', 'free the blocks'),
-  CHECKSUM_MISSING: error('written data blocks have no checksum', 'compute the checksum, and say that the data was never proven'),
+  CHECKSUM_MISSING: error(
+    'written data blocks have no checksum',
+    'compute the checksum, and say that the data was never proven',
+  ),
   CHECKSUM_EXTRA: error('blocks that hold no file data have a checksum', 'remove the checksum'),
   DATA_CHECKSUM: error(
     'the data is not what was written: checksum {found}, expected {expected}',

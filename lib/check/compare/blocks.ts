@@ -271,7 +271,12 @@ class BlockCompare {
 
   #disputed(from: number, to: number, rows: number[]): void {
     const before = this.#dispute;
-    if (before && before.end === from && before.rows.length === rows.length && before.rows.every((r, i) => r === rows[i])) {
+    if (
+      before &&
+      before.end === from &&
+      before.rows.length === rows.length &&
+      before.rows.every((r, i) => r === rows[i])
+    ) {
       before.end = to;
       return;
     }
@@ -294,12 +299,21 @@ class BlockCompare {
     const claims = this.#claims;
     const claimants = dispute.rows.slice(0, MOST_NAMED).map((row) => this.#claimant(row, dispute));
     for (const row of dispute.rows) claims.marks[row]! |= MARK.disputed;
-    const found = dispute.rows.slice(0, MOST_NAMED).map((row) => describeRow(claims, row)).join('; ');
+    const found = dispute.rows
+      .slice(0, MOST_NAMED)
+      .map((row) => describeRow(claims, row))
+      .join('; ');
     const where = { ag: this.#ag, block: dispute.start, blockCount: dispute.end - dispute.start };
     const first = claimants.find((each) => each.inode !== undefined);
-    problems.add('BLOCK_MULTIPLY_CLAIMED', first?.inode === undefined ? where : { ...where, inode: first.inode }, 'one owner', found, {
-      claimants,
-    });
+    problems.add(
+      'BLOCK_MULTIPLY_CLAIMED',
+      first?.inode === undefined ? where : { ...where, inode: first.inode },
+      'one owner',
+      found,
+      {
+        claimants,
+      },
+    );
   }
 
   #claimant(row: number, dispute: { start: number; end: number }): Claimant {

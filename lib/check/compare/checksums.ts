@@ -13,7 +13,13 @@ import { RunList } from '../rows.ts';
 export function compareChecksums(context: CheckContext, table: InodeTable, ag: number, found: RunList): void {
   const expected = writtenRuns(context, table, ag);
   const report = (code: 'CHECKSUM_MISSING' | 'CHECKSUM_EXTRA', block: number, end: number, inode?: number): void => {
-    const where = { ag, block, blockCount: end - block, structure: 'csumbt', ...(inode === undefined ? {} : { inode }) };
+    const where = {
+      ag,
+      block,
+      blockCount: end - block,
+      structure: 'csumbt',
+      ...(inode === undefined ? {} : { inode }),
+    };
     const missing = code === 'CHECKSUM_MISSING';
     context.problems.add(code, where, missing ? 'a checksum' : 'none', missing ? 'none' : 'a checksum');
   };

@@ -48,7 +48,8 @@ export function compareAgCounters(
     if (features.reflink && seen.refcountbt?.complete) {
       compare('AGF', 'refcountBlocks', seen.refcountbt.blocks, agf.refcountBlocks);
     }
-    if (features.dataChecksums && seen.csumbt?.complete) compare('AGF', 'csumBlocks', seen.csumbt.blocks, agf.csumBlocks);
+    if (features.dataChecksums && seen.csumbt?.complete)
+      compare('AGF', 'csumBlocks', seen.csumbt.blocks, agf.csumBlocks);
     const known = free !== undefined && spare !== undefined && headers.freeListKnown && sums.fdblocks !== undefined;
     sums.fdblocks = known ? sums.fdblocks! + free! + spare! + agf.flcount : undefined;
   } else sums.fdblocks = undefined;

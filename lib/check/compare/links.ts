@@ -26,7 +26,8 @@ export function markSpecialInodes(context: CheckContext, table: InodeTable, sect
       return;
     }
     const found = table.mode[index]! & S_IFMT;
-    if (found !== type) problems.add('SPECIAL_INODE', { ...where, field: 'type' }, `0o${type.toString(8)}`, `0o${found.toString(8)}`);
+    if (found !== type)
+      problems.add('SPECIAL_INODE', { ...where, field: 'type' }, `0o${type.toString(8)}`, `0o${found.toString(8)}`);
     if (special) table.state[index]! |= STATE.special;
   };
   mark('root directory', geometry.rootInode, MODE.DIR, false);
@@ -65,7 +66,9 @@ export function followUnlinked(context: CheckContext, table: InodeTable, ag: num
       const inode = geometry.inodeNumber(ag, agInode);
       if (agInode % AGI_BUCKETS !== bucket) {
         const rule = 'UNLINKED_BUCKET';
-        problems.add('UNLINKED_LIST', { ...where, inode }, `bucket ${agInode % AGI_BUCKETS}`, `bucket ${bucket}`, { rule });
+        problems.add('UNLINKED_LIST', { ...where, inode }, `bucket ${agInode % AGI_BUCKETS}`, `bucket ${bucket}`, {
+          rule,
+        });
       }
       if (table.nlink[index] !== 0) {
         const rule = 'UNLINKED_LINKED';
@@ -169,7 +172,11 @@ function lostTop(table: InodeTable, index: number, root: number): number {
       tortoise = at;
     }
   }
-  for (let back = index; back !== NONE && back !== root && (state[back]! & STATE.connected) === 0; back = parent[back]!) {
+  for (
+    let back = index;
+    back !== NONE && back !== root && (state[back]! & STATE.connected) === 0;
+    back = parent[back]!
+  ) {
     state[back]! |= STATE.connected;
   }
   return top;

@@ -128,7 +128,12 @@ export class RegisterCompare {
   }
 
   #where(table: ExtentTable, i: number): ProblemPlace {
-    const where: ProblemPlace = { ag: this.#ag, block: table.start[i]!, blockCount: table.count[i]!, structure: 'rmapbt' };
+    const where: ProblemPlace = {
+      ag: this.#ag,
+      block: table.start[i]!,
+      blockCount: table.count[i]!,
+      structure: 'rmapbt',
+    };
     if (!table.isSpecial(i)) {
       where.inode = table.owner(i);
       if (table.isForkData(i)) where.fileBlock = table.fileBlock(i);

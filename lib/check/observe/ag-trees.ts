@@ -178,8 +178,14 @@ class AgTreeObserver {
       const flags = (offsetHi & ~(RMAP_ATTR_FORK | RMAP_BMBT_BLOCK | RMAP_UNWRITTEN | RMAP_OFFSET_HI_MASK)) >>> 0;
       const placeless = ownerHi === SPECIAL || (offsetHi & RMAP_BMBT_BLOCK) !== 0;
       const allowed = ownerHi === SPECIAL ? 0 : (RMAP_ATTR_FORK | RMAP_BMBT_BLOCK) >>> 0;
-      if (flags !== 0 || (placeless && (((offsetHi & ~allowed) >>> 0) !== 0 || offsetLo !== 0))) {
-        this.#bad('rmapbt', start, 'offset', placeless ? 'no file block' : 'bits 54-60 clear', hex64(offsetHi, offsetLo));
+      if (flags !== 0 || (placeless && ((offsetHi & ~allowed) >>> 0 !== 0 || offsetLo !== 0))) {
+        this.#bad(
+          'rmapbt',
+          start,
+          'offset',
+          placeless ? 'no file block' : 'bits 54-60 clear',
+          hex64(offsetHi, offsetLo),
+        );
         return;
       }
       recorded.push(start, count, ownerHi, ownerLo, offsetHi, offsetLo);
@@ -253,7 +259,10 @@ class AgTreeObserver {
     const { sparse } = geometry.features;
     // Chunks start at aligned blocks; with more than 64 inodes a block, several chunks share one.
     const unit = Math.max(64, Math.max(1, geometry.inodeAlignment) * geometry.inodesPerBlock);
-    const step = geometry.inodesPerBlock > 64 ? 64 : Math.min(unit, Math.max(1, geometry.inodeAlignment) * geometry.inodesPerBlock);
+    const step =
+      geometry.inodesPerBlock > 64
+        ? 64
+        : Math.min(unit, Math.max(1, geometry.inodeAlignment) * geometry.inodesPerBlock);
     const primary = structure === 'inobt';
     let end = 0;
     return (view, offset) => {

@@ -131,7 +131,8 @@ export class DirectoryObserver {
     );
     this.#counts.entries += summary.entries;
     if (faults > 0) table.state[index]! |= STATE.partial;
-    if (faults === 0 && summary.size !== size) problems.add('DIRECTORY_SIZE', { ...where, field: 'size' }, summary.size, size);
+    if (faults === 0 && summary.size !== size)
+      problems.add('DIRECTORY_SIZE', { ...where, field: 'size' }, summary.size, size);
     if (summary.parent !== undefined) this.#parents.push(index, summary.parent);
   }
 

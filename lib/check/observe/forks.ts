@@ -163,8 +163,7 @@ export class ForkScan {
       if (!this.#claim) return;
       const hi = Math.floor(fileBlock / TWO32);
       const flags = ((this.#attr ? RMAP_ATTR_FORK : 0) | (unwritten ? RMAP_UNWRITTEN : 0) | hi) >>> 0;
-      const { agBlockLog } = this.#geometry;
-      const agBlock = startBlock % 2 ** agBlockLog;
+      const agBlock = this.#geometry.agBlockOfFsBlock(startBlock);
       this.#table(startBlock).add(agBlock, count, this.#ownerHi, this.#ownerLo, flags, fileBlock % TWO32);
     }
   }

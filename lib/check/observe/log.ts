@@ -4,7 +4,14 @@
  * 1. Believes nothing: reads at most the few blocks of a binary search and the window a crash can leave unfinished.
  * 2. Anything that is not a well-formed clean end counts as dirty or bad; what is in a dirty log is not for us to say.
  */
-import { LOG_BB, LOG_OP, LOG_RECORD_MAGIC, LogOpHeader, LogRecordHeader, logRecordShape } from '../../../formats/log.ts';
+import {
+  LOG_BB,
+  LOG_OP,
+  LOG_RECORD_MAGIC,
+  LogOpHeader,
+  LogRecordHeader,
+  logRecordShape,
+} from '../../../formats/log.ts';
 import type { CheckContext } from '../context.ts';
 
 /** Longest stretch behind the head that may hold no record: unfinished writes, or one record. */

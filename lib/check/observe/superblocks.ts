@@ -50,7 +50,9 @@ export function observePrimary(device: Device, problems: ProblemLog): Primary | 
   for (const each of minor) if (each.code !== 'BAD_COUNT') problems.fault('SUPERBLOCK_FIELD', where, each);
   const { sectsize, agcount } = Superblock.at(viewOf(head));
   if (agcount > MOST_AGS) {
-    problems.add('SUPERBLOCK_BAD', { ...where, field: 'agcount' }, `at most ${MOST_AGS}`, agcount, { rule: 'TOO_LARGE' });
+    problems.add('SUPERBLOCK_BAD', { ...where, field: 'agcount' }, `at most ${MOST_AGS}`, agcount, {
+      rule: 'TOO_LARGE',
+    });
     return undefined;
   }
   const sector = viewOf(head.slice(0, sectsize));
@@ -77,7 +79,8 @@ export function observeSecondaries(context: CheckContext, primary: Primary): voi
     } else {
       const copy = Superblock.at(view);
       const compare = (field: string, expected: number, found: number): void => {
-        if (expected !== found) problems.add('SECONDARY_BAD', { ...where, field }, expected, found, { rule: 'BAD_VALUE' });
+        if (expected !== found)
+          problems.add('SECONDARY_BAD', { ...where, field }, expected, found, { rule: 'BAD_VALUE' });
       };
       compare('versionnum', first.versionnum & ~LOOSE_VERSION, copy.versionnum & ~LOOSE_VERSION);
       compare('featuresRoCompat', first.featuresRoCompat, copy.featuresRoCompat);

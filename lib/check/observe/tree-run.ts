@@ -18,7 +18,13 @@ const readOnly = (): never => {
 };
 
 /** A short-form tree of an AG, to look at. */
-export function agTree(context: CheckContext, ag: number, name: BtreeLayout['name'], root: number, height: number): Tree {
+export function agTree(
+  context: CheckContext,
+  ag: number,
+  name: BtreeLayout['name'],
+  root: number,
+  height: number,
+): Tree {
   const { geometry } = context;
   const holder: BtreeRoot = { pointer: () => root, height: () => height, set: readOnly };
   return new Tree(TREE_TYPES[name], geometry, holder, {
