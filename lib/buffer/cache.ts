@@ -113,11 +113,6 @@ export class BufferCache implements BlockReader {
     this.#insert(buffer);
   }
 
-  /** Write these blocks now, whether pinned or not. Not durable before `device.flush`. */
-  writeNow(buffers: Buffer[]): void {
-    this.#write(buffers);
-  }
-
   /** Read a stretch of the device ahead of many `get`s: one large read instead of many small ones. */
   readAhead(daddr: number, length: number): void {
     const start = daddr * BASIC_BLOCK;

@@ -14,7 +14,6 @@
  * J7. Every block carries the LSN of the checkpoint that logged it last; no LSN is ever ahead of the log.
  */
 import { BASIC_BLOCK, type Geometry } from '../../formats/geometry.ts';
-import { BUFFER_TYPE } from '../../formats/log-items.ts';
 import type { Buffer } from '../buffer/buffer.ts';
 import type { BufferCache } from '../buffer/cache.ts';
 import type { Device } from '../device/device.ts';
@@ -77,14 +76,9 @@ export class Journal {
    */
   commit(tx: JournalTransaction): void {
     const { inodeSize } = this.geometry;
-    const remote: Buffer[] = [];
     const changed: { block: LoggedBlock; bytes: number }[] = [];
     let bytes = 0;
     for (const { buffer, before } of tx.joined.values()) {
-      if (buffer.type.logType === BUFFER_TYPE.ATTR_REMOTE) {
-        remote.push(buffer);
-        continue;
-      }
       const known = this.#waiting.get(buffer);
       const block = known ?? copyOf(this.#inLog.get(buffer)) ?? emptyLoggedBlock(buffer);
       const added = noteDifferences(block, before, inodeSize);
@@ -102,9 +96,6 @@ export class Journal {
       else this.#waiting.set(buffer, block); // the transaction's pin stays until the checkpoint
       this.#waitingBytes += added + 64;
     }
-    // Remote attribute values are never logged: like file data they lie in new blocks and are written before the log.
-    if (remote.length > 0) this.#cache.writeNow(remote);
-    for (const buffer of remote) buffer.pins--;
     tx.finish();
     if (this.#waitingBytes > CHECKPOINT_BYTES || this.#logUse() > this.#writer.shape.blocks / 8) this.checkpoint();
     this.#cache.trim();

@@ -117,27 +117,27 @@ export function stampLsn(block: LoggedBlock, inodeSize: number, cycle: number, a
 }
 
 /** All regions of a block's items. */
-export function encodeBlock(block: LoggedBlock, geometry: Geometry, out: Uint8Array[]): void {
+export function encodeBlock(block: LoggedBlock, geometry: Geometry, into: Uint8Array[]): void {
   if (block.chunks) {
-    encodeBuffer(block.buffer, block.chunks, logTypeOf(block.buffer) << BUFFER_TYPE_SHIFT, out);
+    encodeBuffer(block.buffer, block.chunks, logTypeOf(block.buffer) << BUFFER_TYPE_SHIFT, into);
     return;
   }
-  for (const slot of block.inodes) encodeInode(block.buffer, slot, geometry, out);
+  for (const slot of block.inodes) encodeInode(block.buffer, slot, geometry, into);
   if (block.unlinked.size > 0 && !block.created) {
     const chunks = new Uint8Array(block.buffer.data.length / BUFFER_CHUNK);
     for (const slot of block.unlinked)
       chunks[Math.floor((slot * geometry.inodeSize + NEXT_UNLINKED) / BUFFER_CHUNK)] = 1;
-    encodeBuffer(block.buffer, chunks, (BUFFER_TYPE.INODES << BUFFER_TYPE_SHIFT) | BUFFER_ITEM.INODES, out);
+    encodeBuffer(block.buffer, chunks, (BUFFER_TYPE.INODES << BUFFER_TYPE_SHIFT) | BUFFER_ITEM.INODES, into);
   }
 }
 
 /** Buffer items, one for each segment that has dirty chunks. */
-function encodeBuffer(buffer: Buffer, chunks: Uint8Array, flags: number, out: Uint8Array[]): void {
+function encodeBuffer(buffer: Buffer, chunks: Uint8Array, flags: number, into: Uint8Array[]): void {
   let at = 0;
   for (const segment of buffer.segments) {
     const first = at / BUFFER_CHUNK;
     const count = Math.ceil(segment.length / BUFFER_CHUNK);
-    encodeSegment(buffer, at, segment.daddr, segment.length, chunks.subarray(first, first + count), flags, out);
+    encodeSegment(buffer, at, segment.daddr, segment.length, chunks.subarray(first, first + count), flags, into);
     at += segment.length;
   }
 }
@@ -149,7 +149,7 @@ function encodeSegment(
   length: number,
   chunks: Uint8Array,
   flags: number,
-  out: Uint8Array[],
+  into: Uint8Array[],
 ): void {
   const words = Math.ceil(chunks.length / 32);
   const head = new Uint8Array(BufferItem.size + 4 * words);
@@ -171,7 +171,7 @@ function encodeSegment(
   }
   if (regions.length === 1) return;
   fillBufferItem(view, regions.length, flags, daddr, length, words);
-  out.push(...regions);
+  into.push(...regions);
 }
 
 function fillBufferItem(
@@ -192,11 +192,11 @@ function fillBufferItem(
 }
 
 /** "Do not replay earlier images of this block": it was freed. */
-export function encodeCancel(daddr: number, length: number, out: Uint8Array[]): void {
+export function encodeCancel(daddr: number, length: number, into: Uint8Array[]): void {
   const words = Math.ceil(length / BUFFER_CHUNK / 32);
   const head = new Uint8Array(BufferItem.size + 4 * words);
   fillBufferItem(new DataView(head.buffer), 1, BUFFER_ITEM.CANCEL, daddr, length, words);
-  out.push(head);
+  into.push(head);
 }
 
 /** Inodes of `blocks` blocks were made, all with one generation. */
@@ -206,7 +206,7 @@ export function encodeIcreate(
   agBlock: number,
   blocks: number,
   gen: number,
-  out: Uint8Array[],
+  into: Uint8Array[],
 ): void {
   const bytes = new Uint8Array(IcreateItem.size);
   const item = IcreateItem.at(new DataView(bytes.buffer));
@@ -218,7 +218,7 @@ export function encodeIcreate(
   item.inodeSize = geometry.inodeSize;
   item.length = blocks;
   item.gen = gen;
-  out.push(bytes);
+  into.push(bytes);
 }
 
 /** Buffer type in the log, by the magic where one BlockType stands for several. */
@@ -245,7 +245,7 @@ const CORE_FIELDS = InodeCore.fields.filter(
   (field) => field.kind !== 'bytes' && field.kind !== 'pad' && field.size > 1,
 );
 
-function encodeInode(buffer: Buffer, slot: number, geometry: Geometry, out: Uint8Array[]): void {
+function encodeInode(buffer: Buffer, slot: number, geometry: Geometry, into: Uint8Array[]): void {
   const { view, data } = buffer;
   const base = slot * geometry.inodeSize;
   const head = new Uint8Array(InodeItem.size);
@@ -302,7 +302,7 @@ function encodeInode(buffer: Buffer, slot: number, geometry: Geometry, out: Uint
   item.daddr = buffer.daddr;
   item.length = data.length / BASIC_BLOCK;
   item.offset = base;
-  out.push(...regions);
+  into.push(...regions);
 }
 
 /** The core in host (little-endian) order. Legacy times are two i32, bigtime one u64. */
