@@ -241,7 +241,7 @@ describe('superblock', () => {
     expect(verifySuperblock(new Uint8Array(4096), 4096).refusal?.code).toBe('NOT_OURS');
     const head = new Uint8Array(FOREIGN_PROBE_BYTES);
     head.set([0x53, 0xef], 1080);
-    expect(verifySuperblock(head, MIB).refusal?.message).toContain('ext4');
+    expect(verifySuperblock(head, MIB).refusal?.message).toContain('ext2');
     head.set(new TextEncoder().encode('_BHRfS_M'), 65600);
     expect(verifySuperblock(head, MIB).refusal?.message).toContain('btrfs');
   });

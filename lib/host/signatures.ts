@@ -1,60 +1,11 @@
 /**
- * Recognises what already lives on a target, so that mkfs refuses to overwrite it: file systems, containers, partition
- * tables, by their magic bytes at fixed places. Invariant: one bounded read; nothing found says nothing about data without
- * a signature.
+ * Recognises what already lives on a target, so that mkfs refuses to overwrite it: our own images, and everything that
+ * formats/foreign.ts knows. Invariant: one bounded read; nothing found says nothing about data without a signature.
  */
 import fs from 'node:fs';
+import { FOREIGN_PROBE_BYTES, foreignContent } from '../../formats/foreign.ts';
+import { CADASTRE_MAGIC, XFS_MAGIC } from '../../formats/superblock.ts';
 import { deviceError } from '../errors.ts';
-
-/** Covers the farthest signature looked for: the ZFS uberblocks of the first label. */
-const READ_BYTES = 256 * 1024;
-
-interface Signature {
-  name: string;
-  offset: number;
-  /** Text as latin-1, or bytes. */
-  magic: string | readonly number[];
-}
-
-/** In the order in which they are asked: what is specific before partition tables, which share sectors with boot code. */
-const SIGNATURES: readonly Signature[] = [
-  { name: 'XFS file system', offset: 0, magic: 'XFSB' },
-  { name: 'Cadastre file system', offset: 0, magic: 'CDST' },
-  { name: 'LUKS encrypted volume', offset: 0, magic: 'LUKS\xba\xbe' },
-  { name: 'btrfs file system', offset: 0x10040, magic: '_BHRfS_M' },
-  { name: 'bcachefs file system', offset: 4096 + 24, magic: [0xc6, 0x85, 0x73, 0xf6, 0x66, 0xce, 0x90, 0xa9] },
-  { name: 'bcache device', offset: 4096 + 24, magic: [0xc6, 0x85, 0x73, 0xf6, 0x4e, 0x1a, 0x45, 0xca] },
-  ...[4096, 8192, 16384, 65536].flatMap((page) => [
-    { name: 'swap area', offset: page - 10, magic: 'SWAPSPACE2' },
-    { name: 'swap area', offset: page - 10, magic: 'SWAP-SPACE' },
-    { name: 'suspended system image', offset: page - 10, magic: 'S1SUSPEND' },
-  ]),
-  { name: 'f2fs file system', offset: 1024, magic: [0x10, 0x20, 0xf5, 0xf2] },
-  { name: 'EROFS file system', offset: 1024, magic: [0xe2, 0xe1, 0xf5, 0xe0] },
-  { name: 'NTFS file system', offset: 3, magic: 'NTFS    ' },
-  { name: 'exFAT file system', offset: 3, magic: 'EXFAT   ' },
-  { name: 'FAT file system (vfat)', offset: 0x52, magic: 'FAT32   ' },
-  { name: 'FAT file system (vfat)', offset: 0x36, magic: 'FAT16   ' },
-  { name: 'FAT file system (vfat)', offset: 0x36, magic: 'FAT12   ' },
-  { name: 'squashfs file system', offset: 0, magic: 'hsqs' },
-  { name: 'squashfs file system', offset: 0, magic: 'sqsh' },
-  { name: 'cramfs file system', offset: 0, magic: [0x45, 0x3d, 0xcd, 0x28] },
-  { name: 'ISO 9660 file system', offset: 0x8001, magic: 'CD001' },
-  { name: 'UDF file system', offset: 0x8001, magic: 'BEA01' },
-  { name: 'JFS file system', offset: 0x8000, magic: 'JFS1' },
-  { name: 'ReiserFS file system', offset: 0x10034, magic: 'ReIsEr' },
-  { name: 'NILFS2 file system', offset: 1024 + 6, magic: [0x34, 0x34] },
-  { name: 'HFS+ file system', offset: 1024, magic: 'H+\x00\x04' },
-  { name: 'HFS+ file system', offset: 1024, magic: 'HX\x00\x05' },
-  { name: 'APFS container', offset: 32, magic: 'NXSB' },
-  { name: 'RAID member (md)', offset: 0, magic: [0xfc, 0x4e, 0x2b, 0xa9] },
-  { name: 'RAID member (md)', offset: 4096, magic: [0xfc, 0x4e, 0x2b, 0xa9] },
-  ...[0, 512, 1024, 1536].map((sector) => ({ name: 'LVM physical volume', offset: sector + 24, magic: 'LVM2 001' })),
-  { name: 'QCOW2 disk image', offset: 0, magic: 'QFI\xfb' },
-  { name: 'VMDK disk image', offset: 0, magic: 'KDMV' },
-  { name: 'GPT partition table', offset: 512, magic: 'EFI PART' },
-  { name: 'GPT partition table', offset: 4096, magic: 'EFI PART' },
-];
 
 /**
  * Name of the file system or partition table at `path` (a file or a block device), or undefined when none is recognised or
@@ -78,64 +29,19 @@ export function holdsFileSystem(path: string): string | undefined {
 }
 
 function readStart(fd: number): Buffer {
-  const bytes = Buffer.alloc(READ_BYTES);
+  const bytes = Buffer.alloc(FOREIGN_PROBE_BYTES);
   let done = 0;
-  for (let length: number; done < READ_BYTES; done += length) {
-    length = fs.readSync(fd, bytes, done, READ_BYTES - done, done);
+  for (let length: number; done < FOREIGN_PROBE_BYTES; done += length) {
+    length = fs.readSync(fd, bytes, done, FOREIGN_PROBE_BYTES - done, done);
     if (length === 0) break;
   }
   return bytes.subarray(0, done);
 }
 
-/** The same for the first bytes of a target (256 KiB suffice; fewer find fewer). */
+/** The same for the first bytes of a target (FOREIGN_PROBE_BYTES suffice; fewer find fewer). */
 export function recognise(bytes: Uint8Array): string | undefined {
-  for (const { name, offset, magic } of SIGNATURES) if (matches(bytes, offset, magic)) return name;
-  return extFileSystem(bytes) ?? zfs(bytes) ?? mbr(bytes);
-}
-
-function matches(bytes: Uint8Array, offset: number, magic: string | readonly number[]): boolean {
-  if (offset + magic.length > bytes.length) return false;
-  for (let i = 0; i < magic.length; i++) {
-    const wanted = typeof magic === 'string' ? magic.charCodeAt(i) : magic[i];
-    if (bytes[offset + i] !== wanted) return false;
-  }
-  return true;
-}
-
-/** ext2, ext3 and ext4 share a magic (0xEF53 in the superblock at 1024); features tell them apart. */
-function extFileSystem(bytes: Uint8Array): string | undefined {
-  if (bytes.length < 2048) return undefined;
-  const view = new DataView(bytes.buffer, bytes.byteOffset + 1024, 1024);
-  if (view.getUint16(0x38, true) !== 0xef53) return undefined;
-  const [compat, incompat, roCompat] = [
-    view.getUint32(0x5c, true),
-    view.getUint32(0x60, true),
-    view.getUint32(0x64, true),
-  ];
-  // Up to these bits ext3 understands: incompat filetype, recover, meta_bg; ro_compat sparse_super, large_file, btree_dir.
-  if ((incompat & 0x8) !== 0) return 'ext journal device';
-  if ((incompat & ~0x16) !== 0 || (roCompat & ~0x7) !== 0) return 'ext4 file system';
-  return (compat & 0x4) !== 0 ? 'ext3 file system' : 'ext2 file system';
-}
-
-/** An uberblock of the first label (128 KiB on, one per KiB at least), in either byte order. */
-function zfs(bytes: Uint8Array): string | undefined {
-  const little = [0x0c, 0xb1, 0xba, 0, 0, 0, 0, 0];
-  const big = [0, 0, 0, 0, 0, 0xba, 0xb1, 0x0c];
-  for (let at = 128 * 1024; at < 256 * 1024; at += 1024)
-    if (matches(bytes, at, little) || matches(bytes, at, big)) return 'ZFS pool member';
-  return undefined;
-}
-
-/** Boot signature and at least one sane entry: boot code alone (or a bare 55 AA) is no partition table. */
-function mbr(bytes: Uint8Array): string | undefined {
-  if (!matches(bytes, 510, [0x55, 0xaa])) return undefined;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, 512);
-  let used = 0;
-  for (let at = 446; at < 510; at += 16) {
-    const status = view.getUint8(at);
-    if (status !== 0 && status !== 0x80) return undefined;
-    if (view.getUint8(at + 4) !== 0 && view.getUint32(at + 12, true) !== 0) used++;
-  }
-  return used > 0 ? 'MBR partition table' : undefined;
+  const magic = bytes.length >= 4 ? new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0) : 0;
+  if (magic === XFS_MAGIC) return 'XFS file system';
+  if (magic === CADASTRE_MAGIC) return 'Cadastre file system';
+  return foreignContent(bytes);
 }

@@ -3,9 +3,10 @@
  * the image is believed before this has passed.
  */
 import type { Dialect } from '../../formats/dialect.ts';
+import { FOREIGN_PROBE_BYTES } from '../../formats/foreign.ts';
 import { Geometry } from '../../formats/geometry.ts';
 import { Superblock } from '../../formats/superblock.ts';
-import { MAX_SECTOR, verifySuperblock } from '../../formats/superblock-verify.ts';
+import { verifySuperblock } from '../../formats/superblock-verify.ts';
 import type { Device } from '../device/device.ts';
 import { corrupt, unsupported } from '../errors.ts';
 
@@ -29,7 +30,7 @@ export interface OpenedSuperblock {
  * @param allowUnfinished accept an image whose construction was cut off (its superblock says so).
  */
 export function openSuperblock(device: Device, allowUnfinished = false): OpenedSuperblock {
-  const head = new Uint8Array(Math.min(Math.max(MAX_SECTOR, 65608), device.size));
+  const head = new Uint8Array(Math.min(FOREIGN_PROBE_BYTES, device.size));
   device.read(0, head);
   const { dialect, refusal, fatal, minor } = verifySuperblock(head, device.size);
   if (refusal && !refusal.readOnly) throw unsupported(refusal.code, refusal.message);
