@@ -175,6 +175,10 @@ class BlockCompare {
     while (this.#shared < list.length) {
       const start = Math.max(list.start[this.#shared]!, this.#sharedFrom);
       const end = list.start[this.#shared]! + list.count[this.#shared]!;
+      if (start >= end) {
+        this.#shared++;
+        continue;
+      }
       if (start >= block) return;
       this.#mismatch(start, Math.min(end, block), 0, list.value[this.#shared]!);
       if (end > block) {

@@ -79,7 +79,12 @@ class LogLook {
       if (!this.#isOurs(header.fsUuid)) return this.#bad('uuid', 'the uuid of this file system', 'another one');
       this.#context.head = head === 0 ? { cycle: header.cycle + 1, block: 0 } : { cycle: header.cycle, block: head };
       const ops = header.numLogops;
-      if (shape.total !== back || header.cycle !== cycle || ops !== 1) return this.#dirty(block, ops);
+      if (header.cycle !== cycle || ops !== 1) return this.#dirty(block, ops);
+      // xfs_db leaves blocks that were never written behind the record when it resets a log to a later cycle.
+      for (let gap = back - shape.total; gap > 0; gap--) {
+        if (this.#cycle((head - gap + this.#length) % this.#length) !== 0) return this.#dirty(block, ops);
+      }
+      if (shape.total > back) return this.#dirty(block, ops);
       if (!this.#read((block + shape.headers) % this.#length)) return 'bad';
       const op = LogOpHeader.at(this.#view);
       return (op.flags & LOG_OP.UNMOUNT) !== 0 ? 'clean' : this.#dirty(block, ops);
