@@ -7,6 +7,7 @@
  *    TORN_RECORDS records cut the head back. Anything wrong further back is damage: `corrupt`, with place and reason.
  * 3. Nothing a header says is believed before its shape, own position, cycle, uuid and the record's CRC were checked.
  */
+import { storedCrc } from '../../formats/checksum.ts';
 import type { Geometry } from '../../formats/geometry.ts';
 import {
   isLogRecordCrcGood,
@@ -20,7 +21,6 @@ import {
   MAX_LOG_BUFFER,
   unstampCycles,
 } from '../../formats/log.ts';
-import { storedCrc } from '../../formats/checksum.ts';
 import { NULL32 } from '../../formats/struct.ts';
 import type { Device } from '../device/device.ts';
 import { type CadastreError, corrupt, unsupported } from '../errors.ts';
@@ -195,16 +195,22 @@ export function readLogState(device: Device, geometry: Geometry): LogState {
     throw damaged('LOG_HEAD', 'the last record does not reach the head', head, head, headPosition.block);
   }
   const state = { clean, head: headPosition, previousBlock: last.block, tornRecords };
-  if (clean) return { ...state, tail: headPosition };
   const view = reader.block(last.block, true);
   const header = LogRecordHeader.at(view);
-  checkHeader(reader, view, last, { cycle: last.cycle, block: last.block });
+  checkHeader(reader, view, last, { cycle: last.cycle, block: last.block }, clean);
+  if (clean) return { ...state, tail: headPosition };
   const tail = { cycle: header.tailLsnHi, block: header.tailLsnLo };
   const distance = shape.distance(tail, headPosition);
   if (tail.block >= shape.blocks || tail.cycle === 0 || distance <= 0 || distance > shape.blocks) {
-    throw damaged('LOG_TAIL', 'the tail lies outside the log', last.block, 'a place before the head', showPosition(tail));
+    throw damaged(
+      'LOG_TAIL',
+      'the tail lies outside the log',
+      last.block,
+      'a place before the head',
+      showPosition(tail),
+    );
   }
-  return { ...state, tail: verifyTail(reader, tail, headPosition) };
+  return { ...state, tail: verifyTail(reader, tail, headPosition, (TORN_RECORDS * header.size) / LOG_BB) };
 }
 
 const showPosition = (at: Position): string => `${at.cycle}:${at.block}`;
@@ -298,7 +304,13 @@ function verifyHead(reader: Reader, last: Found, head: number): { block: number;
     if (reader.isWhole(records[i]!)) continue;
     if (i === records.length - 1 && records.length === TORN_RECORDS) {
       const { block } = records[i]!;
-      throw damaged('LOG_RECORD_CRC', 'a record too far behind the head is damaged', block, 'a good CRC', 'a wrong one');
+      throw damaged(
+        'LOG_RECORD_CRC',
+        'a record too far behind the head is damaged',
+        block,
+        'a good CRC',
+        'a wrong one',
+      );
     }
     return { block: records[i]!.block, torn: i + 1 };
   }
@@ -309,10 +321,10 @@ function verifyHead(reader: Reader, last: Found, head: number): { block: number;
  * A log that is nearly full may have been torn over its own tail: damaged records at the tail are passed over when the
  * blocks in flight ahead of the head can have hit them. What they said was in place, or the head could not have come here.
  */
-function verifyTail(reader: Reader, tail: Position, head: Position): Position {
+function verifyTail(reader: Reader, tail: Position, head: Position, inFlight: number): Position {
   const { shape } = reader;
   let at = tail;
-  while (shape.blocks - shape.distance(at, head) <= WINDOW) {
+  while (shape.blocks - shape.distance(at, head) <= inFlight) {
     const found = reader.headerAt(at.block);
     if (found && found.cycle === at.cycle && reader.isWhole(found)) break;
     let next = shape.advance(at, 1);
@@ -327,7 +339,7 @@ function verifyTail(reader: Reader, tail: Position, head: Position): Position {
   return at;
 }
 
-function checkHeader(reader: Reader, view: DataView, found: Found, at: Position): void {
+function checkHeader(reader: Reader, view: DataView, found: Found, at: Position, anyByteOrder = false): void {
   const header = LogRecordHeader.at(view);
   const { uuid } = reader.geometry;
   if (header.cycle !== at.cycle || header.lsnHi !== at.cycle || header.lsnLo !== at.block) {
@@ -335,14 +347,24 @@ function checkHeader(reader: Reader, view: DataView, found: Found, at: Position)
     throw damaged('LOG_RECORD_PLACE', 'a record says it stands elsewhere', found.block, showPosition(at), own);
   }
   if (header.fsUuid.some((byte, i) => byte !== uuid[i])) {
-    throw damaged('LOG_UUID', 'a record belongs to another file system', found.block, 'the uuid of the image', 'another');
+    throw damaged(
+      'LOG_UUID',
+      'a record belongs to another file system',
+      found.block,
+      'the uuid of the image',
+      'another',
+    );
   }
-  if (header.fmt !== LOG_FORMAT_LE) {
-    throw unsupported('LOG_BYTE_ORDER', `the log was written on a machine of another byte order (format ${header.fmt})`, {
-      where: { structure: 'log', block: found.block },
-      expected: LOG_FORMAT_LE,
-      found: header.fmt,
-    });
+  if (header.fmt !== LOG_FORMAT_LE && !anyByteOrder) {
+    throw unsupported(
+      'LOG_BYTE_ORDER',
+      `the log was written on a machine of another byte order (format ${header.fmt})`,
+      {
+        where: { structure: 'log', block: found.block },
+        expected: LOG_FORMAT_LE,
+        found: header.fmt,
+      },
+    );
   }
 }
 
@@ -361,7 +383,8 @@ export function forEachRecord(
   let at = state.tail;
   while (comparePositions(at, state.head) < 0) {
     const found = reader.headerAt(at.block);
-    if (!found) throw damaged('LOG_RECORD_HEADER', 'no record where one must start', at.block, 'a record header', 'none');
+    if (!found)
+      throw damaged('LOG_RECORD_HEADER', 'no record where one must start', at.block, 'a record header', 'none');
     checkHeader(reader, reader.block(at.block), found, at);
     const bytes = reader.record(found);
     if (!isLogRecordCrcGood(bytes)) {
@@ -372,7 +395,13 @@ export function forEachRecord(
     const header = LogRecordHeader.at(view);
     const next = shape.advance(at, found.total);
     if (comparePositions(next, state.head) > 0) {
-      throw damaged('LOG_RECORD_SIZE', 'a record reaches beyond the head', at.block, showPosition(state.head), showPosition(next));
+      throw damaged(
+        'LOG_RECORD_SIZE',
+        'a record reaches beyond the head',
+        at.block,
+        showPosition(state.head),
+        showPosition(next),
+      );
     }
     visit({
       position: at,
