@@ -41,6 +41,8 @@ export class Editor {
   readonly now: () => Time;
   readonly generation: () => number;
   #changed = false;
+  /** How many times each inode is open. */
+  readonly #held = new Map<number, number>();
 
   private constructor(volume: Volume, journal: Journal, data: Device, options: EditorOptions) {
     this.volume = volume;
@@ -93,6 +95,23 @@ export class Editor {
     while (this.transact(step)) {
       // each step leaves a consistent image
     }
+  }
+
+  /** Somebody has this inode open: without a name it stays, on the unlinked list, until as many `release` calls. */
+  hold(number: number): void {
+    this.#held.set(number, (this.#held.get(number) ?? 0) + 1);
+  }
+
+  /** @returns true when nobody has it open any more: without a name it is to be freed now (names.ts, `letGo`). */
+  release(number: number): boolean {
+    const count = (this.#held.get(number) ?? 0) - 1;
+    if (count > 0) this.#held.set(number, count);
+    else this.#held.delete(number);
+    return count <= 0;
+  }
+
+  isHeld(number: number): boolean {
+    return this.#held.has(number);
   }
 
   /** Make everything done so far durable. */

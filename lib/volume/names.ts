@@ -71,7 +71,7 @@ export function createUnnamed(editor: Editor, tx: Transaction, directory: number
   return number;
 }
 
-/** Give an unnamed object its name; what had the name before loses it. @returns the inode that lost it, if any. */
+/** Give an unnamed object its name; what had the name before loses it. @returns the inode to be freed for that, if any. */
 export function nameIt(
   editor: Editor,
   tx: Transaction,
@@ -94,7 +94,7 @@ export function nameIt(
     setParentPointer(editor, tx, inode, directory, name);
     dropLink(editor, tx, victim, directory, name);
     editor.touch(tx, parent, true);
-    return victim.core.nlink === 0 ? old : undefined;
+    return isUnused(editor, victim) ? old : undefined;
   }
   addName(editor, tx, parent, name, inode, ftypeOfMode(inode.mode));
   return undefined;
@@ -204,7 +204,7 @@ export function unlink(editor: Editor, directory: number, name: Uint8Array, asDi
     editor.touch(tx, parent, true);
     if (inode.isDirectory) parent.core.nlink -= 1;
     dropLink(editor, tx, inode, directory, name);
-    if (inode.core.nlink !== 0) return undefined;
+    if (!isUnused(editor, inode)) return undefined;
     return freeStep(editor, tx, inode) ? inode.number : undefined;
   });
   if (gone !== undefined) finishFreeing(editor, gone);
@@ -217,6 +217,16 @@ function dropLink(editor: Editor, tx: Transaction, inode: Inode, parent: number,
   if (inode.core.nlink > 0) dropParentPointer(editor, tx, inode, parent, name);
   editor.touch(tx, inode, false);
   if (inode.core.nlink === 0) editor.space.addUnlinked(tx, inode.number);
+}
+
+/** No name, and nobody has it open. */
+function isUnused(editor: Editor, inode: Inode): boolean {
+  return inode.core.nlink === 0 && !editor.isHeld(inode.number);
+}
+
+/** The other end of `Editor.hold`: an inode that has lost its name meanwhile goes with its last user. */
+export function letGo(editor: Editor, number: number): void {
+  if (editor.release(number) && editor.volume.inode(number).core.nlink === 0) finishFreeing(editor, number);
 }
 
 /** Free a piece of an unnamed inode; at the end the inode itself. @returns true while more is left. */
@@ -270,7 +280,7 @@ export function rename(editor: Editor, from: number, name: Uint8Array, to: numbe
     }
     if (!victim) return undefined;
     dropLink(editor, tx, victim, to, newName);
-    if (victim.core.nlink !== 0) return undefined;
+    if (!isUnused(editor, victim)) return undefined;
     return freeStep(editor, tx, victim) ? victim.number : undefined;
   });
   if (gone !== undefined) finishFreeing(editor, gone);
