@@ -171,7 +171,8 @@ function compareAgs(
       complete: hasRegister || (context.claimsComplete && uncertain.size === 0 && inodesReadable),
     });
     if (hasRegister) register.reportMissing();
-    if (features.dataChecksums && seen.csumbt?.complete) compareChecksums(context, inodes, ag, checksummed);
+    if (features.dataChecksums && seen.csumbt?.complete)
+      compareChecksums(context, inodes, ag, checksummed, context.claimsComplete && inodesReadable);
     compareAgCounters(context, ag, headers[ag]!, trees[ag]!, sums);
   }
   counts.freeBlocks = sums.fdblocks ?? 0;

@@ -75,6 +75,16 @@ export class ExtentTable {
     this.marks = Uint8Array.from(order, (row) => marks[row]!);
   }
 
+  /** Copy row `from` over row `to`. */
+  moveRow(from: number, to: number): void {
+    this.start[to] = this.start[from]!;
+    this.count[to] = this.count[from]!;
+    this.ownerHi[to] = this.ownerHi[from]!;
+    this.ownerLo[to] = this.ownerLo[from]!;
+    this.offsetHi[to] = this.offsetHi[from]!;
+    this.offsetLo[to] = this.offsetLo[from]!;
+  }
+
   /** Negative, 0 or positive: the order of row i and row k of `other`. */
   compare(i: number, other: ExtentTable, k: number): number {
     return (
@@ -140,13 +150,7 @@ export class ExtentTable {
         this.count[to]! += this.count[i]!;
         continue;
       }
-      if (++to === i) continue;
-      this.start[to] = this.start[i]!;
-      this.count[to] = this.count[i]!;
-      this.ownerHi[to] = this.ownerHi[i]!;
-      this.ownerLo[to] = this.ownerLo[i]!;
-      this.offsetHi[to] = this.offsetHi[i]!;
-      this.offsetLo[to] = this.offsetLo[i]!;
+      if (++to !== i) this.moveRow(i, to);
     }
     if (this.length > 0) this.length = to + 1;
   }

@@ -84,6 +84,31 @@ class BlockCompare {
     this.#gap(this.#context.geometry.agLength(this.#ag));
     this.#surplus(Number.POSITIVE_INFINITY);
     this.#flush();
+    if (this.#context.geometry.features.reflink) this.#flags();
+  }
+
+  /** Files that share blocks without saying so; disputed ones do not share. */
+  #flags(): void {
+    const { start, count, length, marks } = this.#claims;
+    const told = new Set<number>();
+    let end = 0;
+    for (let row = 0; row < length; row++) {
+      const own = start[row]! + count[row]!;
+      const overlaps = start[row]! < end || (row + 1 < length && start[row + 1]! < own);
+      end = Math.max(end, own);
+      if (!overlaps || (marks[row]! & (MARK.disputed | MARK.presumed)) !== 0 || !this.#isShareable(row)) continue;
+      const inode = this.#claims.owner(row);
+      const index = this.#table.indexOf(inode);
+      if ((this.#table.state[index]! & (STATE.reflink | STATE.reported | STATE.unreadable)) !== 0 || told.has(inode))
+        continue;
+      told.add(inode);
+      this.#context.problems.add(
+        'INODE_SHARED_FLAG',
+        { inode, structure: 'Inode', field: 'flags2' },
+        'reflink set',
+        'clear',
+      );
+    }
   }
 
   /** Blocks from `#at` to `end` are not claimed: they must be free. */

@@ -4,13 +4,18 @@
  */
 import { RMAP_ATTR_FORK, RMAP_UNWRITTEN } from '../../../formats/btree-blocks.ts';
 import { MODE, S_IFMT } from '../../../formats/inode.ts';
-import { MARK } from '../claims.ts';
 import type { CheckContext } from '../context.ts';
 import { type InodeTable, NONE } from '../inode-table.ts';
 import { RunList } from '../rows.ts';
 
-/** Claims must be sorted. */
-export function compareChecksums(context: CheckContext, table: InodeTable, ag: number, found: RunList): void {
+/** Claims must be sorted. @param complete every fork was read: a checksum of a block that no file has is one too many. */
+export function compareChecksums(
+  context: CheckContext,
+  table: InodeTable,
+  ag: number,
+  found: RunList,
+  complete: boolean,
+): void {
   const expected = writtenRuns(context, table, ag);
   const report = (code: 'CHECKSUM_MISSING' | 'CHECKSUM_EXTRA', block: number, end: number, inode?: number): void => {
     const where = {
@@ -39,20 +44,19 @@ export function compareChecksums(context: CheckContext, table: InodeTable, ag: n
       report('CHECKSUM_MISSING', a, at, ownerOf(context, ag, a));
     } else if (b < a) {
       at = Math.min(bEnd, a);
-      if (context.claimsComplete) report('CHECKSUM_EXTRA', b, at);
+      if (complete) report('CHECKSUM_EXTRA', b, at);
     } else at = Math.min(aEnd, bEnd);
   }
 }
 
-/** Written data of regular files, joined. Presumed claims count where a checksum is, so they are left to it. */
+/** Written data of regular files, joined. */
 function writtenRuns(context: CheckContext, table: InodeTable, ag: number): RunList {
   const claims = context.claims[ag]!;
   const runs = new RunList();
   for (let row = 0; row < claims.length; row++) {
     if (!claims.isForkData(row) || (claims.offsetHi[row]! & (RMAP_ATTR_FORK | RMAP_UNWRITTEN)) !== 0) continue;
     const index = table.indexOf(claims.owner(row));
-    const presumed = (claims.marks[row]! & MARK.presumed) !== 0;
-    if (!presumed && (index === NONE || (table.mode[index]! & S_IFMT) !== MODE.FILE)) continue;
+    if (index === NONE || (table.mode[index]! & S_IFMT) !== MODE.FILE) continue;
     const start = claims.start[row]!;
     const end = start + claims.count[row]!;
     const last = runs.length - 1;

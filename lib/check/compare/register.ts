@@ -1,8 +1,8 @@
 /**
  * Claims against the reverse map of one AG: two sorted streams, read side by side.
  *
- * 1. What both have is marked `registered`. What only the register has is reported, unless somebody who may own it could
- *    not be read: then it is taken over as a presumed claim, so that the blocks do not count as lost.
+ * 1. What both have is marked `registered`, what only the register has is reported. Owners who could not be read are
+ *    presumed to own what the register says, so that their blocks do not count as lost.
  * 2. What only the claims have is left for `reportMissing`: where claims collide, the dispute says it better.
  */
 import { RMAP_UNWRITTEN } from '../../../formats/btree-blocks.ts';
@@ -12,6 +12,8 @@ import { describeRow } from '../describe.ts';
 import { type InodeTable, NONE, STATE } from '../inode-table.ts';
 import type { ProblemPlace } from '../problems.ts';
 
+/** Rows of the register that are looked at for one that covers a claim: more have to share a block first. */
+const LOOK_BACK = 256;
 /** Pieces of one row that the register may have instead of the whole. */
 const MOST_PIECES = 64;
 
@@ -25,7 +27,6 @@ export class RegisterCompare {
   readonly #recorded: ExtentTable;
   /** Rows of the register that were used out of turn. */
   readonly #used = new Set<number>();
-  readonly #presumed: number[] = [];
 
   constructor(context: CheckContext, ag: number, table: InodeTable, uncertain: ReadonlySet<number>) {
     this.#context = context;
@@ -38,6 +39,7 @@ export class RegisterCompare {
 
   /** The claims must be sorted; the register is sorted by its own rule. */
   run(): void {
+    this.#presume();
     const claims = this.#claims;
     const recorded = this.#recorded;
     let i = 0;
@@ -52,16 +54,42 @@ export class RegisterCompare {
       else if (order > 0) this.#extra(k++);
       else this.#same(i++, k++);
     }
-    if (this.#presumed.length === 0) return;
-    for (const row of this.#presumed) {
-      const r = recorded;
-      claims.push(r.start[row]!, r.count[row]!, r.ownerHi[row]!, r.ownerLo[row]!, r.offsetHi[row]!, r.offsetLo[row]!);
+  }
+
+  /**
+   * What the register says of owners who could not be read whole is taken over, in place of what little was seen of them:
+   * a row of the register may join blocks that were seen with blocks that were not.
+   */
+  #presume(): void {
+    const claims = this.#claims;
+    const recorded = this.#recorded;
+    const taken: number[] = [];
+    for (let k = 0; k < recorded.length; k++) if (this.#mayBeOwned(k)) taken.push(k);
+    if (taken.length === 0) return;
+    const marks = new Uint8Array(claims.length + taken.length);
+    let kept = 0;
+    let next = 0;
+    for (let i = 0; i < claims.length; i++) {
+      const end = claims.start[i]! + claims.count[i]!;
+      // Both are sorted by start: the row that covers this claim is one of the last that start at or before it.
+      while (next < taken.length && recorded.start[taken[next]!]! <= claims.start[i]!) next++;
+      let covered = false;
+      for (let t = next - 1; t >= 0 && t >= next - LOOK_BACK && !covered; t--) {
+        const k = taken[t]!;
+        covered =
+          recorded.start[k]! + recorded.count[k]! >= end &&
+          recorded.ownerLo[k] === claims.ownerLo[i] &&
+          recorded.ownerHi[k] === claims.ownerHi[i];
+      }
+      if (!covered) claims.moveRow(i, kept++);
     }
-    const marks = claims.marks;
-    const before = marks.length;
-    const tags = new Uint8Array(claims.length).fill(MARK.presumed | MARK.registered, before);
-    tags.set(marks);
-    claims.sortWith(tags);
+    claims.length = kept;
+    for (const k of taken) {
+      const r = recorded;
+      marks[claims.length] = MARK.presumed;
+      claims.push(r.start[k]!, r.count[k]!, r.ownerHi[k]!, r.ownerLo[k]!, r.offsetHi[k]!, r.offsetLo[k]!);
+    }
+    claims.sortWith(marks);
   }
 
   /** Rows that are claimed but not registered, outside disputes. */
@@ -115,8 +143,7 @@ export class RegisterCompare {
 
   #extra(k: number): void {
     const recorded = this.#recorded;
-    if (this.#mayBeOwned(k)) this.#presumed.push(k);
-    else this.#context.problems.add('RMAP_EXTRA', this.#where(recorded, k), 'nothing', describeRow(recorded, k));
+    this.#context.problems.add('RMAP_EXTRA', this.#where(recorded, k), 'nothing', describeRow(recorded, k));
   }
 
   #mayBeOwned(k: number): boolean {
