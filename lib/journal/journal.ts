@@ -18,6 +18,7 @@ import type { Buffer } from '../buffer/buffer.ts';
 import type { BufferCache } from '../buffer/cache.ts';
 import type { Device } from '../device/device.ts';
 import { internal, noSpace } from '../errors.ts';
+import { clearAhead } from './clean-log.ts';
 import {
   emptyLoggedBlock,
   encodeBlock,
@@ -28,7 +29,7 @@ import {
   stampLsn,
 } from './log-items.ts';
 import { LogWriter } from './log-writer.ts';
-import type { Position } from './position.ts';
+import { comparePositions, type Position } from './position.ts';
 import { type FreedRange, JournalTransaction } from './transaction.ts';
 
 /** A checkpoint is due when so many bytes wait, whatever the log could take: memory stays bounded. */
@@ -50,19 +51,31 @@ export class Journal {
   /** Freed since the last checkpoint: to be cancelled in the log; and all freed ranges, not to be overwritten yet. */
   readonly #cancels = new Map<number, number>();
   #freed: FreedRange[] = [];
+  /** Regions of other items (intents, done items) that wait for the checkpoint. */
+  #items: Uint8Array[] = [];
   /** Anything in the log since it was clean. */
   #dirtyLog = false;
+  /** What a crash left ahead of the head has been made harmless. */
+  #headSafe = false;
+  /**
+   * Items that must stay in the active log, asked for whenever the tail is about to move: recovery's unfinished intents.
+   * They are logged once more, ahead of the new tail.
+   */
+  keep: (() => Uint8Array[]) | undefined = undefined;
 
   /**
-   * @param head where the next record goes: the log is clean, nothing in it needs replay.
+   * @param head where the next record goes.
    * @param previousBlock start of the last record.
+   * @param tail oldest record still needed; default: none, the log is clean. Else every block that the log describes must
+   *   be in its place; `advanceTail` then lets go of the old records.
    */
-  constructor(device: Device, cache: BufferCache, head: Position, previousBlock: number) {
+  constructor(device: Device, cache: BufferCache, head: Position, previousBlock: number, tail: Position = head) {
     this.geometry = cache.geometry;
     this.#device = device;
     this.#cache = cache;
     this.#writer = new LogWriter(device, cache.geometry, head, previousBlock);
-    this.#tail = head;
+    this.#tail = tail;
+    this.#dirtyLog = comparePositions(tail, head) !== 0;
   }
 
   /** Start a transaction. Only one may be open. */
@@ -96,6 +109,8 @@ export class Journal {
       else this.#waiting.set(buffer, block); // the transaction's pin stays until the checkpoint
       this.#waitingBytes += added + 64;
     }
+    for (const region of tx.items) this.#waitingBytes += region.length;
+    this.#items.push(...tx.items);
     tx.finish();
     if (this.#waitingBytes > CHECKPOINT_BYTES || this.#logUse() > this.#writer.shape.blocks / 8) this.checkpoint();
     this.#cache.trim();
@@ -116,7 +131,7 @@ export class Journal {
 
   /** Everything committed so far is durable when this returns. */
   checkpoint(): void {
-    if (this.#waiting.size === 0 && this.#cancels.size === 0) {
+    if (this.#waiting.size === 0 && this.#cancels.size === 0 && this.#items.length === 0) {
       this.#device.flush();
       this.#freed = [];
       return;
@@ -128,6 +143,7 @@ export class Journal {
     const free = shape.blocks - shape.distance(this.#tail, this.#writer.head);
     if (this.#writer.blocksFor(bytes, regions.length) > free) throw internal('checkpoint does not fit into the log');
     this.#device.flush();
+    this.#makeHeadSafe();
     const lsn = this.#writer.writeCheckpoint(regions, this.#tail);
     this.#device.flush();
     this.#dirtyLog = true;
@@ -141,8 +157,15 @@ export class Journal {
     this.#waiting.clear();
     this.#waitingBytes = 0;
     this.#cancels.clear();
+    this.#items = [];
     this.#freed = [];
     if (shape.distance(this.#tail, this.#writer.head) > shape.blocks / 2) this.#moveTail();
+  }
+
+  /** Put everything in its place; the log before this moment is needed no more, but for what `keep` has logged again. */
+  advanceTail(): void {
+    this.checkpoint();
+    this.#moveTail();
   }
 
   /** Make everything durable and in place, and leave a clean log. */
@@ -150,6 +173,7 @@ export class Journal {
     this.checkpoint();
     if (!this.#dirtyLog) return;
     this.#moveTail();
+    this.#makeHeadSafe();
     this.#writer.writeUnmount();
     this.#device.flush();
     this.#dirtyLog = false;
@@ -161,7 +185,29 @@ export class Journal {
     this.#cache.flush();
     this.#inLog.clear();
     this.#images.clear();
-    this.#tail = this.#writer.head;
+    const kept = this.keep?.() ?? [];
+    if (kept.length === 0) {
+      this.#tail = this.#writer.head;
+      return;
+    }
+    const { shape } = this.#writer;
+    let bytes = 0;
+    for (const region of kept) bytes += region.length;
+    const free = shape.blocks - shape.distance(this.#tail, this.#writer.head);
+    if (this.#writer.blocksFor(bytes, kept.length) > free) {
+      throw noSpace('the log has no room for its unfinished work', { where: { field: 'LOG_FULL' } });
+    }
+    this.#makeHeadSafe();
+    this.#tail = this.#writer.writeCheckpoint(kept, this.#tail);
+    this.#device.flush();
+    this.#dirtyLog = true;
+  }
+
+  /** Before the first record: blocks ahead of the head may look as if they had been written behind it. */
+  #makeHeadSafe(): void {
+    if (this.#headSafe) return;
+    clearAhead(this.#device, this.geometry, this.#writer.head, this.#tail);
+    this.#headSafe = true;
   }
 
   /** Basic blocks the next checkpoint would take, about. */
@@ -216,6 +262,7 @@ export class Journal {
       encodeIcreate(geometry, ag, agBlock, count, gen, out);
     }
     for (const block of this.#waiting.values()) encodeBlock(block, geometry, out);
+    out.push(...this.#items);
     return out;
   }
 }

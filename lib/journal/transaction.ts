@@ -4,14 +4,16 @@
  * 1. The bytes of a block before its first change are kept. `cancel` puts them back; `commit` compares them with what is
  *    there now, so what must be logged is found, never listed by hand.
  * 2. Blocks of the transaction are pinned: the cache neither writes nor drops them.
- * 3. Freed blocks are noted: until their freeing is durable, data may not overwrite them (the Journal sees to it).
+ * 3. Freed blocks are noted: until their freeing is durable, data may not overwrite them (`freedIn`, and the Journal's
+ *    gate behind it).
  */
 import type { BlockType } from '../../formats/block-type.ts';
-import type { Geometry } from '../../formats/geometry.ts';
+import { BASIC_BLOCK, type Geometry } from '../../formats/geometry.ts';
 import type { Buffer, Segment } from '../buffer/buffer.ts';
 import type { BufferCache } from '../buffer/cache.ts';
 import { noteChange, type Transaction } from '../buffer/transaction.ts';
 import { internal } from '../errors.ts';
+import { type FreedRange, FreedRanges } from './freed-ranges.ts';
 
 /** A block of a transaction: what it held before; undefined = it was made here. */
 export interface Joined {
@@ -24,25 +26,30 @@ export interface Joined {
   readonly typeBefore: BlockType;
 }
 
-/** A range of blocks that was freed, in 512-byte units and bytes. */
-export interface FreedRange {
-  readonly daddr: number;
-  readonly length: number;
-}
-
 export class JournalTransaction implements Transaction {
   readonly geometry: Geometry;
   readonly joined = new Map<Buffer, Joined>();
   readonly freed: FreedRange[] = [];
+  /** Regions of items that are logged as they are (`addItem`). */
+  readonly items: Uint8Array[] = [];
   readonly #cache: BufferCache;
-  /** Blocks of this transaction or of earlier ones that were dropped here, to bring back on cancel. */
-  readonly #dropped: Joined[] = [];
+  /** Blocks of earlier transactions that were dropped here: brought back by `cancel`. */
+  readonly dropped: Joined[] = [];
+  readonly #freedHere = new FreedRanges();
+  readonly #freedBefore: FreedRanges;
   #open = true;
 
-  constructor(cache: BufferCache) {
+  /** @param freedBefore what transactions freed that are not durable yet. */
+  constructor(cache: BufferCache, freedBefore: FreedRanges) {
     this.geometry = cache.geometry;
     this.#cache = cache;
+    this.#freedBefore = freedBefore;
     cache.held = true;
+  }
+
+  /** Neither committed nor cancelled yet. */
+  get isOpen(): boolean {
+    return this.#open;
   }
 
   get(daddr: number, length: number, type: BlockType): Buffer {
@@ -72,7 +79,25 @@ export class JournalTransaction implements Transaction {
 
   forget(daddr: number, length: number): void {
     this.freed.push({ daddr, length });
+    this.#freedHere.add({ daddr, length });
     this.#drop(daddr, length);
+  }
+
+  freedIn(daddr: number, length: number): { start: number; end: number } | undefined {
+    const end = daddr + length / BASIC_BLOCK;
+    const here = this.#freedHere.firstIn(daddr, end);
+    const before = this.#freedBefore.firstIn(daddr, here ? here.start : end);
+    return before ?? here;
+  }
+
+  /** The first piece of a range that this transaction itself freed. */
+  freedHereIn(daddr: number, length: number): { start: number; end: number } | undefined {
+    return this.#freedHere.firstIn(daddr, daddr + length / BASIC_BLOCK);
+  }
+
+  /** Log an item that describes no block: an intent, or that one is done. The format structure first. */
+  addItem(...regions: Uint8Array[]): void {
+    this.items.push(...regions);
   }
 
   /** Everything is as it was before the transaction. */
@@ -90,8 +115,8 @@ export class JournalTransaction implements Transaction {
       buffer.dirty = wasDirty;
       buffer.changedSlots = slotsBefore && new Set(slotsBefore);
     }
-    for (let i = this.#dropped.length - 1; i >= 0; i--) {
-      const { buffer, before, slotsBefore, wasDirty, typeBefore } = this.#dropped[i]!;
+    for (let i = this.dropped.length - 1; i >= 0; i--) {
+      const { buffer, before, slotsBefore, wasDirty, typeBefore } = this.dropped[i]!;
       buffer.type = typeBefore;
       if (before) buffer.data.set(before);
       this.#cache.restore(buffer);
@@ -99,6 +124,16 @@ export class JournalTransaction implements Transaction {
       buffer.changedSlots = slotsBefore && new Set(slotsBefore);
     }
     this.#cache.held = false;
+  }
+
+  /** Nothing of this block changed after all: it is as it was before the transaction. */
+  leave(joined: Joined): void {
+    const { buffer, slotsBefore, wasDirty, typeBefore } = joined;
+    this.joined.delete(buffer);
+    buffer.pins--;
+    buffer.type = typeBefore;
+    buffer.dirty = wasDirty;
+    buffer.changedSlots = slotsBefore && new Set(slotsBefore);
   }
 
   /** The journal has taken over what was changed. */
@@ -122,10 +157,10 @@ export class JournalTransaction implements Transaction {
       if (known) {
         this.joined.delete(buffer);
         buffer.pins--;
-        if (known.before) this.#dropped.push(known);
+        if (known.before) this.dropped.push(known);
       } else {
         const slotsBefore = buffer.changedSlots && new Set(buffer.changedSlots);
-        this.#dropped.push({ buffer, before: undefined, slotsBefore, wasDirty: buffer.dirty, typeBefore: buffer.type });
+        this.dropped.push({ buffer, before: undefined, slotsBefore, wasDirty: buffer.dirty, typeBefore: buffer.type });
       }
     }
     this.#cache.forget(daddr, length);
