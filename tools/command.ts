@@ -34,7 +34,7 @@ export async function runCommand(entry: CommandEntry, args: readonly string[]): 
     return isUsage ? entry.status.usage : entry.status.failed;
   };
   try {
-    const command = configure(new Command(entry.name).description(entry.summary));
+    const command = configure(new Command(`cadastre ${entry.name}`).description(entry.summary));
     (await entry.load()).define(command);
     await command.parseAsync([...args], { from: 'user' });
     flush();
@@ -62,10 +62,9 @@ export async function runCommand(entry: CommandEntry, args: readonly string[]): 
 function configure(command: Command): Command {
   return command
     .exitOverride()
-    .usage('IMAGE [options]')
-    .showHelpAfterError(`(cadastre ${command.name()} --help lists arguments and options)`)
+    .showHelpAfterError(`(${command.name()} --help lists arguments and options)`)
     .configureOutput({
-      outputError: (text, write) => write(`cadastre ${command.name()}: ${text.replace(/^error: /, '')}`),
+      outputError: (text, write) => write(`${command.name()}: ${text.replace(/^error: /, '')}`),
     })
     .configureHelp({ helpWidth: Math.min(process.stdout.columns ?? 100, 100) });
 }
