@@ -1,13 +1,12 @@
 /** What is said when no command is named, or an unknown one: the list of commands, the version, help on one of them. */
 import { readFileSync } from 'node:fs';
-import { runCommand } from './command.ts';
 import { COMMANDS } from './commands/table.ts';
 import { flush, line, note, OutputClosed } from './ui/output.ts';
 
 /** Gives the exit status. */
 export async function overview(name: string | undefined, rest: readonly string[]): Promise<number> {
   const asked = COMMANDS.find((each) => each.name === rest[0]);
-  if (name === 'help' && asked) return runCommand(asked, ['--help']);
+  if (name === 'help' && asked) return (await import('./command.ts')).runCommand(asked, ['--help']);
   try {
     if (name === '--version' || name === '-V') {
       line(version());

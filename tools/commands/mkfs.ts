@@ -1,16 +1,16 @@
 /** `mkfs IMAGE`: make an image, empty or from a directory. Nothing is written before everything that can be refused is known. */
 import { type Command, Option } from 'commander';
 import { DIALECTS, type Dialect } from '../../formats/dialect.ts';
-import type { Time } from '../../formats/time.ts';
 import { usage } from '../../lib/errors.ts';
-import type { HostTree } from '../../lib/host/tree.ts';
-import { type MakeOptions, type MakePlan, planMake, writeImage } from '../../lib/mkfs/make.ts';
+import { finishImage, formatImage } from '../../lib/mkfs/format-image.ts';
+import { type ImagePlan, planImage } from '../../lib/mkfs/geometry.ts';
+import type { MakeOptions } from '../../lib/mkfs/make.ts';
 import type { FeatureChoice } from '../../lib/mkfs/policy.ts';
-import type { PopulateResult } from '../../lib/populate/populate.ts';
-import { uuidText } from '../../lib/volume/info.ts';
+import { uuidText } from '../../lib/volume/uuid.ts';
 import { jsonOption } from '../command.ts';
-import { chooseUuid, epochFromEnvironment, randomGeneration, timeNow } from '../mkfs/reproducible.ts';
-import { inspectTarget, openTarget, type Target } from '../mkfs/target.ts';
+import type { Filled } from '../mkfs/fill.ts';
+import { chooseUuid, epochFromEnvironment, timeNow } from '../mkfs/reproducible.ts';
+import { inspectTarget, type OpenTarget, openTarget, type Target } from '../mkfs/target.ts';
 import { json, line, note, paint } from '../ui/output.ts';
 import { Progress } from '../ui/progress.ts';
 import { count, parseNumber, parseSize, showSeconds, showSize } from '../ui/sizes.ts';
@@ -86,40 +86,56 @@ export function define(command: Command): void {
     .action((image: string, options: Options) => make(image, options));
 }
 
+/** What is written, and what came of it. */
+interface Work {
+  readonly image: ImagePlan;
+  write(target: OpenTarget): void;
+  report(): Filled | undefined;
+  close(): void;
+}
+
 async function make(image: string, options: Options): Promise<void> {
   const target = await inspectTarget(image, options.force === true, options.from);
   const progress = new Progress(options.quiet === true || options.json === true);
   const epoch = epochFromEnvironment();
   const reproducible = options.reproducible === true || epoch !== undefined;
-  const owner = options.owner === undefined ? undefined : parseOwner(options.owner);
   const makeOptions = translate(options, target, reproducible);
-  const from = options.from === undefined ? undefined : await openSource(options.from);
+  const owner = options.owner === undefined ? undefined : parseOwner(options.owner);
+  const times = reproducible ? { epoch } : undefined;
+  const work =
+    options.from === undefined
+      ? emptyWork(makeOptions, times)
+      : (await import('../mkfs/fill.ts')).fillWork(options.from, makeOptions, times, owner, progress);
   try {
-    const planned = planMake({ ...makeOptions, ...(from ? { from } : {}) });
-    const plan = reproducible ? timed(planned, epoch) : planned;
-    const { time } = plan.image;
-    const opened = await openTarget(target, plan.image.size);
+    const opened = await openTarget(target, work.image.size);
     let finished = false;
-    let result: PopulateResult | undefined;
     try {
-      const generation = reproducible ? 0 : randomGeneration();
-      const watch = watchFiles(progress, plan);
-      result = writeImage(opened.device, plan, opened.blank, {
-        ...(owner ? { owner } : {}),
-        time,
-        reproducible,
-        generation,
-        progress: watch,
-      });
+      work.write(opened);
       finished = true;
     } finally {
       progress.end();
       opened.close(finished);
     }
-    report(image, options, plan, result, from, progress.seconds);
+    report(image, options, work, progress.seconds);
   } finally {
-    from?.close();
+    work.close();
   }
+}
+
+/** An empty image needs neither the allocator nor the host's tree: they are not loaded, so that it is made at once. */
+function emptyWork(options: Omit<MakeOptions, 'from'>, times: { epoch: number | undefined } | undefined): Work {
+  const size = options.size === 'auto' ? options.dialect.minImageBytes : options.size;
+  const time = times ? { seconds: times.epoch ?? 0, nanoseconds: 0 } : options.time;
+  const image = planImage({ ...options, size, time });
+  return {
+    image,
+    write({ device, blank }) {
+      formatImage(device, image, blank);
+      finishImage(device, image);
+    },
+    report: () => undefined,
+    close: () => {},
+  };
 }
 
 /** Options as the library takes them. */
@@ -164,40 +180,9 @@ function parseOwner(text: string): { uid: number; gid: number } {
   return { uid: parseNumber(uid, '--owner', 0, 0xfffffffe), gid: parseNumber(gid, '--owner', 0, 0xfffffffe) };
 }
 
-/** The source is loaded only when there is one: the C library it uses takes time. */
-async function openSource(path: string): Promise<HostTree> {
-  const { HostTree } = await import('../../lib/host/tree.ts');
-  return new HostTree(path);
-}
-
-/** No clock: the time asked for, or that of the newest content, or the beginning of time. */
-function timed(plan: MakePlan, epoch: number | undefined): MakePlan {
-  const seconds = epoch ?? Math.max(0, plan.tree?.totals.newestSeconds ?? 0);
-  const time: Time = { seconds, nanoseconds: 0 };
-  return { ...plan, image: { ...plan.image, time } };
-}
-
-function watchFiles(progress: Progress, plan: MakePlan): (done: { files: number; bytes: number }) => void {
-  const totals = plan.tree?.totals;
-  // A file costs about as much as 32 KiB of data.
-  const whole = totals ? totals.dataBytes + totals.files * 32768 : 0;
-  return (done) =>
-    progress.update(
-      whole > 0 ? Math.min(1, (done.bytes + done.files * 32768) / whole) : undefined,
-      () => `${count(done.files, 'file')}, ${showSize(done.bytes)}`,
-    );
-}
-
-function report(
-  image: string,
-  options: Options,
-  plan: MakePlan,
-  result: PopulateResult | undefined,
-  from: HostTree | undefined,
-  seconds: number,
-): void {
-  const { geometry, size } = plan.image;
-  const leftOut = from?.leftOut;
+function report(image: string, options: Options, work: Work, seconds: number): void {
+  const { geometry, size } = work.image;
+  const filled = work.report();
   if (options.json) {
     json({
       image,
@@ -209,23 +194,21 @@ function report(
       agBlocks: geometry.agBlocks,
       logBlocks: geometry.logBlocks,
       uuid: uuidText(geometry.uuid),
-      ...(result ? { populated: result } : {}),
-      ...(leftOut ? { leftOut: leftOut.toJSON() } : {}),
+      ...(filled ? { populated: filled.result, leftOut: filled.leftOut.toJSON() } : {}),
     });
     return;
   }
   // What is missing from the image is said even where nothing else is.
-  for (const item of leftOut?.summary() ?? []) note(`${paint.yellow('left out', process.stderr)}: ${item}`);
+  for (const item of filled?.leftOut.summary() ?? []) note(`${paint.yellow('left out', process.stderr)}: ${item}`);
   if (options.quiet) return;
   line(
     `${image}: ${geometry.dialect.name}, ${showSize(size)}, ${count(geometry.agCount, 'allocation group')}, ` +
       `blocks of ${showSize(geometry.blockSize)}, uuid ${uuidText(geometry.uuid)}`,
   );
-  if (!result) return;
-  const others = result.symlinks + result.others;
-  line(
-    `${count(result.files, 'file')} (${showSize(result.bytes)}), ${count(result.directories, 'directory', 'directories')}` +
-      `${others > 0 ? `, ${count(others, 'other object')}` : ''}` +
-      `${result.hardLinks > 0 ? `, ${count(result.hardLinks, 'hard link')}` : ''} in ${showSeconds(seconds)}`,
-  );
+  if (!filled) return;
+  const { files, bytes, directories, symlinks, others, hardLinks } = filled.result;
+  const parts = [`${count(files, 'file')} (${showSize(bytes)})`, count(directories, 'directory', 'directories')];
+  if (symlinks + others > 0) parts.push(count(symlinks + others, 'other object'));
+  if (hardLinks > 0) parts.push(count(hardLinks, 'hard link'));
+  line(`${parts.join(', ')} in ${showSeconds(seconds)}`);
 }

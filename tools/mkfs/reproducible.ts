@@ -5,7 +5,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Time } from '../../formats/time.ts';
 import { usage } from '../../lib/errors.ts';
-import { uuidBytes } from '../../lib/volume/info.ts';
+import { uuidBytes } from '../../lib/volume/uuid.ts';
 
 /** SOURCE_DATE_EPOCH, if it is set: seconds since 1970. Throws a usage error when it is no such number. */
 export function epochFromEnvironment(): number | undefined {

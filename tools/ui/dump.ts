@@ -2,8 +2,8 @@
 import { readField } from '../../formats/struct.ts';
 import type { Dump } from '../../lib/inspect/dump.ts';
 import type { List } from '../../lib/inspect/lists.ts';
-import { uuidText } from '../../lib/volume/info.ts';
 import { showPath } from '../../lib/volume/path.ts';
+import { uuidText } from '../../lib/volume/uuid.ts';
 import { json, line, paint } from './output.ts';
 import { Table } from './table.ts';
 
