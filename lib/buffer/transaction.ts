@@ -31,6 +31,11 @@ export interface Transaction extends BlockReader {
   change(buffer: Buffer, offset?: number, length?: number): void;
   /** These blocks were freed: nothing of them needs to be written any more. */
   forget(daddr: number, length: number): void;
+  /**
+   * The first piece of a range that was freed so recently that file data must not be written there: a crash could bring
+   * back who had it. 512-byte units. Absent where nothing can be brought back.
+   */
+  freedIn?(daddr: number, length: number): { start: number; end: number } | undefined;
 }
 
 /** Remember which inode slots of a cluster a change touches, so that only those get a new CRC. */

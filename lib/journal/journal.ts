@@ -3,13 +3,14 @@
  *
  * Invariants (docs/DESIGN.md, "Commit protocol"):
  * J1. A block that a transaction changed reaches its place only after the checkpoint that describes it is durable: it
- *     stays pinned until then.
+ *     stays pinned until then. No checkpoint is written while a transaction is open: it would hold half of it.
  * J2. A checkpoint is written in the order: data, flush, log records, flush. Only then are its blocks unpinned.
- * J3. A checkpoint says everything about a block since its last write in place (bits accumulate), so the newest image in
- *     the log is enough.
+ * J3. The log since the tail says everything that changed in a block since what is durable in its place.
  * J4. The tail moves to the head when every logged block is in place and flushed, which happens whenever more than half
- *     of the log is used. One checkpoint never takes more than a quarter of the log.
- * J5. Data never overwrites a block whose freeing is not durable (`beforeDataWrite`).
+ *     of the log is used; so a checkpoint, which is kept below three eighths of it, always fits. The new tail is durable
+ *     before the log behind the old one is overwritten (LogWriter).
+ * J5. Data never overwrites a block whose freeing is not durable: allocation goes round such blocks
+ *     (`Transaction.freedIn`), and the gate of data writes refuses what comes through all the same.
  * J6. A freed block that the active log has images of is cancelled in the log.
  * J7. Every block carries the LSN of the checkpoint that logged it last; no LSN is ever ahead of the log.
  */
@@ -17,23 +18,42 @@ import { BASIC_BLOCK, type Geometry } from '../../formats/geometry.ts';
 import type { Buffer } from '../buffer/buffer.ts';
 import type { BufferCache } from '../buffer/cache.ts';
 import type { Device } from '../device/device.ts';
-import { internal, noSpace } from '../errors.ts';
+import { deviceError, internal, noSpace } from '../errors.ts';
 import { clearAhead } from './clean-log.ts';
+import { FreedRanges } from './freed-ranges.ts';
 import {
   emptyLoggedBlock,
   encodeBlock,
   encodeCancel,
   encodeIcreate,
+  hasChanges,
+  type LogCost,
   type LoggedBlock,
+  loggedCost,
+  mergeLoggedBlock,
   noteDifferences,
   stampLsn,
 } from './log-items.ts';
 import { LogWriter } from './log-writer.ts';
 import { comparePositions, type Position } from './position.ts';
-import { type FreedRange, JournalTransaction } from './transaction.ts';
+import { JournalTransaction } from './transaction.ts';
 
-/** A checkpoint is due when so many bytes wait, whatever the log could take: memory stays bounded. */
+/** A checkpoint is due when so many bytes wait for the log, or are held in memory for it: both stay bounded. */
 const CHECKPOINT_BYTES = 16 << 20;
+const PINNED_BYTES = 32 << 20;
+/** Log space of a cancel item, about. */
+const CANCEL_BYTES = 64;
+
+/**
+ * Data was about to be written to blocks whose freeing is not durable. Nothing is wrong: the transaction is cancelled, a
+ * checkpoint makes the freeing durable, and the work is done again (`Editor.transact`).
+ */
+export class BlocksBusy extends Error {
+  constructor() {
+    super('blocks were freed a moment ago: checkpoint first');
+    this.name = 'BlocksBusy';
+  }
+}
 
 export class Journal {
   readonly geometry: Geometry;
@@ -41,22 +61,25 @@ export class Journal {
   readonly #cache: BufferCache;
   readonly #writer: LogWriter;
   #tail: Position;
+  #open: JournalTransaction | undefined;
   /** Committed, not yet in the log. */
   readonly #waiting = new Map<Buffer, LoggedBlock>();
-  #waitingBytes = 0;
-  /** In the log, not yet in place (its bits are needed when it is logged again). */
-  readonly #inLog = new Map<Buffer, LoggedBlock>();
+  /** What they cost in the log, at most. */
+  #waitingCost: LogCost = { bytes: 0, regions: 0 };
+  #pinnedBytes = 0;
   /** daddr → bytes of every block the active log has an image of. */
   readonly #images = new Map<number, number>();
   /** Freed since the last checkpoint: to be cancelled in the log; and all freed ranges, not to be overwritten yet. */
   readonly #cancels = new Map<number, number>();
-  #freed: FreedRange[] = [];
+  readonly #freed = new FreedRanges();
   /** Regions of other items (intents, done items) that wait for the checkpoint. */
   #items: Uint8Array[] = [];
   /** Anything in the log since it was clean. */
   #dirtyLog = false;
   /** What a crash left ahead of the head has been made harmless. */
   #headSafe = false;
+  /** A device error in the middle of a checkpoint: memory and image have parted, nothing may be written any more. */
+  #failed: unknown;
   /**
    * Items that must stay in the active log, asked for whenever the tail is about to move: recovery's unfinished intents.
    * They are logged once more, ahead of the new tail.
@@ -73,75 +96,122 @@ export class Journal {
     this.geometry = cache.geometry;
     this.#device = device;
     this.#cache = cache;
-    this.#writer = new LogWriter(device, cache.geometry, head, previousBlock);
+    this.#writer = new LogWriter(device, cache.geometry, head, previousBlock, tail);
     this.#tail = tail;
     this.#dirtyLog = comparePositions(tail, head) !== 0;
   }
 
   /** Start a transaction. Only one may be open. */
   begin(): JournalTransaction {
-    return new JournalTransaction(this.#cache);
+    this.#assertUsable();
+    this.#open = new JournalTransaction(this.#cache, this.#freed);
+    return this.#open;
+  }
+
+  /** Nothing is left to be made durable, as far as freed blocks go: doing the work again would not go better. */
+  get hasFreed(): boolean {
+    return !this.#freed.isEmpty;
   }
 
   /**
    * The transaction happened, as far as anybody who uses this image can see; it survives a crash after the next
-   * `checkpoint`. Throws ENOSPC (code LOG_FULL in `where.field`) when it could never fit into the log: the caller cancels.
+   * `checkpoint`. Throws ENOSPC (`where.field` LOG_FULL) when it could never fit into the log, with nothing changed: the
+   * caller cancels. Any other error is the device's: the transaction is over (`isOpen`), and so is the journal.
    */
   commit(tx: JournalTransaction): void {
     const { inodeSize } = this.geometry;
-    const changed: { block: LoggedBlock; bytes: number }[] = [];
-    let bytes = 0;
-    for (const { buffer, before } of tx.joined.values()) {
-      const known = this.#waiting.get(buffer);
-      const block = known ?? copyOf(this.#inLog.get(buffer)) ?? emptyLoggedBlock(buffer);
-      const added = noteDifferences(block, before, inodeSize);
-      changed.push({ block, bytes: added });
-      bytes += added;
+    const { shape } = this.#writer;
+    const changed: LoggedBlock[] = [];
+    const cost: LogCost = { bytes: 0, regions: 0 };
+    for (const joined of [...tx.joined.values()]) {
+      const block = emptyLoggedBlock(joined.buffer);
+      noteDifferences(block, joined.before, inodeSize);
+      if (joined.before && !hasChanges(block) && joined.typeBefore === joined.buffer.type) {
+        tx.leave(joined);
+        continue;
+      }
+      changed.push(block);
+      addCost(cost, loggedCost(block, this.geometry));
     }
-    if (this.#writer.blocksFor(bytes * 1.1 + 4096, changed.length * 3) > this.#writer.shape.blocks / 4) {
+    for (const region of tx.items) addCost(cost, { bytes: region.length, regions: 1 });
+    this.#forEachImageIn(tx, () => addCost(cost, { bytes: CANCEL_BYTES, regions: 1 }));
+    if (this.#writer.blocksFor(cost.bytes, cost.regions) > shape.transactionLimit) {
       throw noSpace('the change is too large for the log of this image', { where: { field: 'LOG_FULL' } });
     }
-    this.#takeFreed(tx.freed);
-    for (const { block, bytes: added } of changed) {
+    this.#takeFreed(tx);
+    for (const block of changed) {
       const { buffer } = block;
-      this.#cancels.delete(buffer.daddr);
-      if (this.#waiting.has(buffer)) buffer.pins--;
-      else this.#waiting.set(buffer, block); // the transaction's pin stays until the checkpoint
-      this.#waitingBytes += added + 64;
+      for (const segment of buffer.segments) {
+        if (this.#cancels.get(segment.daddr) === segment.length) this.#cancels.delete(segment.daddr);
+      }
+      const known = this.#waiting.get(buffer);
+      if (known) {
+        mergeLoggedBlock(known, block);
+        buffer.pins--;
+      } else {
+        this.#waiting.set(buffer, block); // the transaction's pin stays until the checkpoint
+        this.#pinnedBytes += buffer.length;
+      }
     }
-    for (const region of tx.items) this.#waitingBytes += region.length;
-    this.#items.push(...tx.items);
+    addCost(this.#waitingCost, cost);
+    for (const region of tx.items) this.#items.push(region);
+    this.#open = undefined;
     tx.finish();
-    if (this.#waitingBytes > CHECKPOINT_BYTES || this.#logUse() > this.#writer.shape.blocks / 8) this.checkpoint();
+    if (
+      this.#waitingCost.bytes > CHECKPOINT_BYTES ||
+      this.#pinnedBytes > PINNED_BYTES ||
+      this.#logUse() > shape.checkpointDue
+    )
+      this.checkpoint();
     this.#cache.trim();
   }
 
   /** Take a transaction back. */
   cancel(tx: JournalTransaction): void {
+    this.#open = undefined;
     tx.cancel();
   }
 
-  /** Data is about to be written here: if these blocks were freed a moment ago, make that durable first. */
+  /**
+   * Data is about to be written here. Throws `BlocksBusy` when these blocks were freed a moment ago by a transaction that
+   * is not durable.
+   */
   beforeDataWrite(offset: number, length: number): void {
-    const start = offset / BASIC_BLOCK;
-    const end = start + length / BASIC_BLOCK;
-    if (this.#freed.some((each) => each.daddr < end && start < each.daddr + each.length / BASIC_BLOCK))
+    this.#assertAlive();
+    const start = Math.floor(offset / BASIC_BLOCK);
+    const end = Math.ceil((offset + length) / BASIC_BLOCK);
+    if (this.#freed.firstIn(start, end)) {
+      if (this.#open) throw new BlocksBusy();
       this.checkpoint();
+    }
+    if (this.#open?.freedHereIn(start, (end - start) * BASIC_BLOCK)) {
+      throw internal(`data written over blocks that this very transaction freed, at byte ${offset}`);
+    }
   }
 
   /** Everything committed so far is durable when this returns. */
   checkpoint(): void {
+    this.#assertUsable();
+    try {
+      this.#writeCheckpoint();
+    } catch (error) {
+      this.#failed = error;
+      throw error;
+    }
+  }
+
+  #writeCheckpoint(): void {
     if (this.#waiting.size === 0 && this.#cancels.size === 0 && this.#items.length === 0) {
       this.#device.flush();
-      this.#freed = [];
+      this.#freed.clear();
       return;
     }
     const regions = this.#encode();
     let bytes = 0;
     for (const region of regions) bytes += region.length;
     const { shape } = this.#writer;
-    const free = shape.blocks - shape.distance(this.#tail, this.#writer.head);
-    if (this.#writer.blocksFor(bytes, regions.length) > free) throw internal('checkpoint does not fit into the log');
+    if (this.#writer.blocksFor(bytes, regions.length) > this.#room)
+      throw internal('checkpoint does not fit into the log');
     this.#device.flush();
     this.#makeHeadSafe();
     const lsn = this.#writer.writeCheckpoint(regions, this.#tail);
@@ -151,14 +221,14 @@ export class Journal {
       const { buffer } = block;
       stampLsn(block, this.geometry.inodeSize, lsn.cycle, lsn.block);
       buffer.pins--;
-      this.#inLog.set(buffer, block);
       for (const segment of buffer.segments) this.#images.set(segment.daddr, segment.length);
     }
     this.#waiting.clear();
-    this.#waitingBytes = 0;
+    this.#waitingCost = { bytes: 0, regions: 0 };
+    this.#pinnedBytes = 0;
     this.#cancels.clear();
     this.#items = [];
-    this.#freed = [];
+    this.#freed.clear();
     if (shape.distance(this.#tail, this.#writer.head) > shape.blocks / 2) this.#moveTail();
   }
 
@@ -183,18 +253,15 @@ export class Journal {
   #moveTail(): void {
     if (this.#waiting.size > 0) throw internal('tail moved while changes wait');
     this.#cache.flush();
-    this.#inLog.clear();
     this.#images.clear();
     const kept = this.keep?.() ?? [];
     if (kept.length === 0) {
       this.#tail = this.#writer.head;
       return;
     }
-    const { shape } = this.#writer;
     let bytes = 0;
     for (const region of kept) bytes += region.length;
-    const free = shape.blocks - shape.distance(this.#tail, this.#writer.head);
-    if (this.#writer.blocksFor(bytes, kept.length) > free) {
+    if (this.#writer.blocksFor(bytes, kept.length) > this.#room) {
       throw noSpace('the log has no room for its unfinished work', { where: { field: 'LOG_FULL' } });
     }
     this.#makeHeadSafe();
@@ -210,27 +277,46 @@ export class Journal {
     this.#headSafe = true;
   }
 
-  /** Basic blocks the next checkpoint would take, about. */
+  /** Basic blocks of the log that are free. */
+  get #room(): number {
+    const { shape, head } = this.#writer;
+    return shape.blocks - shape.distance(this.#tail, head);
+  }
+
+  /** Basic blocks the next checkpoint would take, at most. */
   #logUse(): number {
-    return this.#writer.blocksFor(this.#waitingBytes * 1.1, this.#waiting.size * 3 + this.#cancels.size);
+    const { bytes, regions } = this.#waitingCost;
+    const cancels = this.#cancels.size;
+    return this.#writer.blocksFor(bytes + cancels * CANCEL_BYTES, regions + cancels);
+  }
+
+  #assertAlive(): void {
+    if (this.#failed === undefined) return;
+    throw deviceError('JOURNAL_FAILED', 'an earlier write to the image failed: open it again', { cause: this.#failed });
+  }
+
+  #assertUsable(): void {
+    this.#assertAlive();
+    if (this.#open) throw internal('a transaction is open');
+  }
+
+  /** Blocks that a transaction freed and the active log has images of. */
+  #forEachImageIn(tx: JournalTransaction, visit: (daddr: number, length: number) => void): void {
+    const step = this.geometry.blockSize / BASIC_BLOCK;
+    for (const { daddr, length } of tx.freed) forEachIn(this.#images, daddr, daddr + length / BASIC_BLOCK, step, visit);
   }
 
   /** J5, J6: what a committed transaction freed. */
-  #takeFreed(freed: readonly FreedRange[]): void {
-    for (const range of freed) {
-      this.#freed.push(range);
-      const end = range.daddr + range.length / BASIC_BLOCK;
-      forEachIn(this.#images, range.daddr, end, this.geometry.blockSize / BASIC_BLOCK, (daddr, length) => {
-        this.#cancels.set(daddr, length);
-        this.#images.delete(daddr);
-      });
-      for (const [buffer] of [...this.#waiting]) {
-        if (buffer.daddr < range.daddr || buffer.daddr >= end || buffer.attached) continue;
-        this.#waiting.delete(buffer);
-        buffer.pins--;
-      }
-      for (const [buffer] of this.#inLog)
-        if (buffer.daddr >= range.daddr && buffer.daddr < end) this.#inLog.delete(buffer);
+  #takeFreed(tx: JournalTransaction): void {
+    for (const range of tx.freed) this.#freed.add(range);
+    this.#forEachImageIn(tx, (daddr, length) => {
+      this.#cancels.set(daddr, length);
+      this.#images.delete(daddr);
+    });
+    for (const { buffer } of tx.dropped) {
+      if (!this.#waiting.delete(buffer)) continue;
+      buffer.pins--;
+      this.#pinnedBytes -= buffer.length;
     }
   }
 
@@ -253,12 +339,14 @@ export class Journal {
       });
     }
     fresh.sort((a, b) => a.block - b.block);
+    const { chunkBlocks } = geometry;
     for (let i = 0; i < fresh.length; ) {
-      // Clusters of one chunk are one item: replay accepts whole chunks, and halves only where chunks may be sparse.
+      // Clusters of one chunk are one item: replay accepts whole chunks, and halves only where chunks may be sparse. Then
+      // chunks are aligned to their size; else runs consist of whole ones.
       const { ag, agBlock, gen, block } = fresh[i]!;
+      const most = geometry.features.sparse ? chunkBlocks - (agBlock % chunkBlocks) : chunkBlocks;
       let count = 0;
-      while (i < fresh.length && fresh[i]!.block === block + count && count < geometry.chunkBlocks)
-        count += fresh[i++]!.count;
+      while (i < fresh.length && fresh[i]!.block === block + count && count < most) count += fresh[i++]!.count;
       encodeIcreate(geometry, ag, agBlock, count, gen, out);
     }
     for (const block of this.#waiting.values()) encodeBlock(block, geometry, out);
@@ -276,16 +364,9 @@ function freshGeneration(block: LoggedBlock, inodeSize: number): number {
   return view.getUint32(92);
 }
 
-/** The bits a block was logged with before, to be added to. */
-function copyOf(block: LoggedBlock | undefined): LoggedBlock | undefined {
-  if (!block?.buffer.dirty) return undefined; // in place by now: the log need not repeat it
-  return {
-    buffer: block.buffer,
-    chunks: block.chunks?.slice(),
-    inodes: new Set(block.inodes),
-    unlinked: new Set(block.unlinked),
-    created: false,
-  };
+function addCost(to: LogCost, more: LogCost): void {
+  to.bytes += more.bytes;
+  to.regions += more.regions;
 }
 
 function forEachIn(

@@ -27,6 +27,7 @@ import {
   InodeItem,
   LOG_ITEM,
 } from '../../formats/log-items.ts';
+import { NULL32 } from '../../formats/struct.ts';
 import type { Buffer } from '../buffer/buffer.ts';
 
 const NEXT_UNLINKED = InodeCore.offsets.nextUnlinked;
@@ -57,42 +58,85 @@ export function emptyLoggedBlock(buffer: Buffer): LoggedBlock {
   };
 }
 
-/**
- * Note what differs between the bytes before and now. @param before undefined = the block was made: all of it is new.
- * @returns bytes of log that this adds, about.
- */
-export function noteDifferences(block: LoggedBlock, before: Uint8Array | undefined, inodeSize: number): number {
-  return block.chunks ? noteChunks(block, block.chunks, before) : noteSlots(block, before, inodeSize);
+/** Note what differs between the bytes before and now. @param before undefined = the block was made: all of it is new. */
+export function noteDifferences(block: LoggedBlock, before: Uint8Array | undefined, inodeSize: number): void {
+  if (block.chunks) noteChunks(block.buffer.data, block.chunks, before);
+  else noteSlots(block, before, inodeSize);
 }
 
-function noteChunks(block: LoggedBlock, chunks: Uint8Array, before: Uint8Array | undefined): number {
-  const { data } = block.buffer;
-  let added = 0;
+function noteChunks(data: Uint8Array, chunks: Uint8Array, before: Uint8Array | undefined): void {
   for (let i = 0; i < chunks.length; i++) {
-    if (chunks[i]) continue;
     const start = i * BUFFER_CHUNK;
     if (before && sameBytes(data, before, start, Math.min(start + BUFFER_CHUNK, data.length))) continue;
     chunks[i] = 1;
-    added += BUFFER_CHUNK;
   }
-  return added;
 }
 
-function noteSlots(block: LoggedBlock, before: Uint8Array | undefined, inodeSize: number): number {
+function noteSlots(block: LoggedBlock, before: Uint8Array | undefined, inodeSize: number): void {
   const { data, view } = block.buffer;
   const slots = data.length / inodeSize;
-  let added = 0;
   if (!before) block.created = true;
   for (let slot = 0; slot < slots; slot++) {
     const base = slot * inodeSize;
     if (before) {
       if (sameBytes(data, before, base, base + inodeSize)) continue;
       if (!sameBytes(data, before, base + NEXT_UNLINKED, base + NEXT_UNLINKED + 4)) block.unlinked.add(slot);
-    } else if (view.getUint16(base + 2) === 0) continue; // still free: ICREATE makes it so
-    if (!block.inodes.has(slot)) added += inodeSize;
+    } else {
+      if (view.getUint16(base + 2) === 0) continue; // still free: ICREATE makes it so
+      // ICREATE says "in no chain", and an inode item says nothing of chains.
+      if (view.getUint32(base + NEXT_UNLINKED) !== NULL32) block.unlinked.add(slot);
+    }
     block.inodes.add(slot);
   }
-  return added;
+}
+
+/** True when there is anything to log of a block. */
+export function hasChanges(block: LoggedBlock): boolean {
+  return block.created || block.inodes.size > 0 || (block.chunks?.includes(1) ?? false);
+}
+
+/** Add what a later transaction changed in the same block. */
+export function mergeLoggedBlock(known: LoggedBlock, later: LoggedBlock): void {
+  if (known.chunks && later.chunks) {
+    for (let i = 0; i < known.chunks.length; i++) if (later.chunks[i]) known.chunks[i] = 1;
+  }
+  for (const slot of later.inodes) known.inodes.add(slot);
+  for (const slot of later.unlinked) known.unlinked.add(slot);
+}
+
+/** Log space: bytes of regions, and how many regions they are. */
+export interface LogCost {
+  bytes: number;
+  regions: number;
+}
+
+/** What a block takes in the log, at most: what `encodeBlock` gives and its ICREATE. */
+export function loggedCost(block: LoggedBlock, geometry: Geometry): LogCost {
+  const { length, segments } = block.buffer;
+  const mapBytes = 4 * Math.ceil(length / BUFFER_CHUNK / 32) + 4 * segments.length;
+  if (block.chunks) {
+    let runs = 0;
+    let set = 0;
+    for (let i = 0; i < block.chunks.length; i++) {
+      if (!block.chunks[i]) continue;
+      set++;
+      if (!block.chunks[i - 1]) runs++;
+    }
+    return {
+      bytes: segments.length * BufferItem.size + mapBytes + set * BUFFER_CHUNK,
+      regions: 2 * segments.length + runs,
+    };
+  }
+  const inodes = block.inodes.size;
+  const links = block.unlinked.size;
+  return {
+    // A tree root grows by its header when it is logged.
+    bytes:
+      inodes * (InodeItem.size + geometry.inodeSize + 2 * LongHeader.size) +
+      (links > 0 ? BufferItem.size + mapBytes + links * BUFFER_CHUNK : 0) +
+      (block.created ? IcreateItem.size : 0),
+    regions: inodes * 4 + (links > 0 ? links + 1 : 0) + (block.created ? 1 : 0),
+  };
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array, start: number, end: number): boolean {
@@ -123,7 +167,7 @@ export function encodeBlock(block: LoggedBlock, geometry: Geometry, into: Uint8A
     return;
   }
   for (const slot of block.inodes) encodeInode(block.buffer, slot, geometry, into);
-  if (block.unlinked.size > 0 && !block.created) {
+  if (block.unlinked.size > 0) {
     const chunks = new Uint8Array(block.buffer.data.length / BUFFER_CHUNK);
     for (const slot of block.unlinked)
       chunks[Math.floor((slot * geometry.inodeSize + NEXT_UNLINKED) / BUFFER_CHUNK)] = 1;

@@ -8,6 +8,8 @@
  * 2. At most FLUSH_BYTES of records are written between two flushes: recovery looks back no further than 2 MiB for holes
  *    that an unordered crash can leave.
  * 3. The writer does not know what is still needed in the log: the caller guarantees room before it writes.
+ * 4. While the tail on the disk is an older one, only one record may be written ahead of it unflushed: the rest of the
+ *    checkpoint could overwrite what that old tail still points at.
  */
 
 import type { Geometry } from '../../formats/geometry.ts';
@@ -29,7 +31,7 @@ import {
   UNMOUNT_MAGIC,
 } from '../../formats/log.ts';
 import type { Device } from '../device/device.ts';
-import { LogShape, type Position } from './position.ts';
+import { comparePositions, LogShape, type Position } from './position.ts';
 
 const FLUSH_BYTES = 1 << 20;
 const OP = LogOpHeader.size;
@@ -49,14 +51,18 @@ export class LogWriter {
   #ops = 0;
   #unflushed = 0;
   #tid = 1;
+  /** The tail that the last durable record names, and the one that the last written record names. */
+  #durableTail: Position;
+  #writtenTail: Position;
 
-  /** @param previousBlock where the last record before `head` starts. */
-  constructor(device: Device, geometry: Geometry, head: Position, previousBlock: number) {
+  /** @param previousBlock where the last record before `head` starts. @param tail the one it names. */
+  constructor(device: Device, geometry: Geometry, head: Position, previousBlock: number, tail: Position) {
     this.shape = new LogShape(geometry);
     this.head = head;
     this.#device = device;
     this.#geometry = geometry;
     this.#previousBlock = previousBlock;
+    this.#durableTail = this.#writtenTail = tail;
     this.#record = new Uint8Array(this.shape.bufferBytes);
     this.#view = new DataView(this.#record.buffer);
     this.#bodyStart = headerBlocks(this.shape.bufferBytes) * LOG_BB;
@@ -64,7 +70,7 @@ export class LogWriter {
 
   /** Most basic blocks a checkpoint of these regions takes. */
   blocksFor(regionBytes: number, regionCount: number): number {
-    const body = this.shape.bufferBytes - this.#bodyStart;
+    const body = this.shape.recordBytes - this.#bodyStart;
     const bytes = regionBytes + (regionCount + 3) * OP + TransactionHeader.size;
     // Each record may leave an op header's room unused and repeats one for the region that goes on.
     const records = Math.ceil(bytes / (body - 2 * OP)) + 1;
@@ -73,13 +79,14 @@ export class LogWriter {
   }
 
   /**
-   * Write one checkpoint; durable after the caller's flush.
+   * Write one checkpoint; durable after the caller's flush. All records before it must be durable.
    * @param regions in order: items one after the other, each its format structure first.
    * @param tail oldest record still needed once this one is in the log.
    * @returns the LSN of the checkpoint: where its first record starts.
    */
   writeCheckpoint(regions: readonly Uint8Array[], tail: Position): Position {
     const start = this.head;
+    this.#flushed();
     const tid = this.#tid++;
     const header = new Uint8Array(TransactionHeader.size);
     const fields = TransactionHeader.at(new DataView(header.buffer));
@@ -113,8 +120,14 @@ export class LogWriter {
     this.#emit(this.head);
   }
 
+  /** What was written is durable. */
+  #flushed(): void {
+    this.#unflushed = 0;
+    this.#durableTail = this.#writtenTail;
+  }
+
   get #room(): number {
-    return this.shape.bufferBytes - this.#bodyStart - this.#used;
+    return this.shape.recordBytes - this.#bodyStart - this.#used;
   }
 
   /** An op without data. */
@@ -183,14 +196,16 @@ export class LogWriter {
     const fits = shape.blocks - this.head.block;
     stampCycles(view, fits);
     sealLogRecord(record);
-    if (this.#unflushed + total > FLUSH_BYTES) {
+    const tailMoves = this.#unflushed > 0 && comparePositions(this.#writtenTail, this.#durableTail) !== 0;
+    if (tailMoves || this.#unflushed + total > FLUSH_BYTES) {
       this.#device.flush();
-      this.#unflushed = 0;
+      this.#flushed();
     }
     const first = Math.min(blocks, fits) * LOG_BB;
     this.#device.write(shape.start + this.head.block * LOG_BB, record.subarray(0, first));
     if (first < total) this.#device.write(shape.start, record.subarray(first));
     this.#unflushed += total;
+    this.#writtenTail = tail;
     this.#previousBlock = this.head.block;
     this.head = shape.advance(this.head, blocks);
     this.#used = this.#ops = 0;

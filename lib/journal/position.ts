@@ -27,7 +27,28 @@ export class LogShape {
     this.start = geometry.fsBlockToByte(geometry.logStart);
     this.blocks = (geometry.logBlocks * geometry.blockSize) / LOG_BB;
     this.unit = Math.max(1, Math.floor(geometry.logSunit / LOG_BB));
-    this.bufferBytes = Math.max(MIN_LOG_BUFFER, geometry.logSunit);
+    this.bufferBytes = Math.max(MIN_LOG_BUFFER, powerOfTwo(geometry.logSunit));
+  }
+
+  /** Longest record: whole stripe units inside a buffer. */
+  get recordBytes(): number {
+    const unitBytes = this.unit * LOG_BB;
+    return Math.floor(this.bufferBytes / unitBytes) * unitBytes;
+  }
+
+  /** Most that a checkpoint may take. Half of the log may be in use before it, and two records stay free behind it. */
+  get checkpointLimit(): number {
+    return Math.floor(Math.min((this.blocks * 3) / 8, this.blocks / 2 - (2 * this.bufferBytes) / LOG_BB));
+  }
+
+  /** So much waiting makes a checkpoint due. */
+  get checkpointDue(): number {
+    return Math.floor(this.checkpointLimit / 3);
+  }
+
+  /** Most that one transaction may take: it must fit behind what waits already. */
+  get transactionLimit(): number {
+    return this.checkpointLimit - this.checkpointDue;
   }
 
   /** The place `count` basic blocks behind another one. */
@@ -40,4 +61,10 @@ export class LogShape {
   distance(tail: Position, head: Position): number {
     return (head.cycle - tail.cycle) * this.blocks + head.block - tail.block;
   }
+}
+
+function powerOfTwo(bytes: number): number {
+  let power = 1;
+  while (power < bytes) power *= 2;
+  return power;
 }

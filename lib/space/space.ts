@@ -8,7 +8,7 @@
  * 4. One Space belongs to one buffer cache.
  */
 import { RMAP_OWNER } from '../../formats/btree-blocks.ts';
-import type { Geometry } from '../../formats/geometry.ts';
+import { BASIC_BLOCK, type Geometry } from '../../formats/geometry.ts';
 import { NULL32 } from '../../formats/struct.ts';
 import { forEachRecord } from '../btree/btree.ts';
 import type { BlockReader, Transaction } from '../buffer/transaction.ts';
@@ -59,6 +59,9 @@ export interface SharedRun {
   readonly refcount: number;
 }
 
+/** Extents passed over before an allocation gives up: the caller makes their freeing durable and tries again. */
+const MOST_HELD = 64;
+
 const presence = { bytes: new Uint8Array(64) };
 
 export class Space {
@@ -89,6 +92,46 @@ export class Space {
    * @returns undefined when no extent of `min` blocks may be had; nothing was allocated then.
    */
   allocate(tx: Transaction, request: AllocationRequest): Allocation | undefined {
+    const { owner, place } = request;
+    const isData = tx.freedIn && owner && !isSpecialOwner(owner) && !place?.attr && !place?.bmbt;
+    if (!isData) return this.#allocate(tx, request);
+    return this.#allocateQuiet(tx, request, owner);
+  }
+
+  /**
+   * For file data, which goes to its place before the transaction is durable: blocks that were freed a moment ago are
+   * passed over, because a crash could give them back to who had them. They are held while others are looked for.
+   */
+  #allocateQuiet(tx: Transaction, request: AllocationRequest, owner: Owner): Allocation | undefined {
+    const { geometry } = this;
+    const held: Allocation[] = [];
+    let found: Allocation | undefined;
+    while (!found && held.length < MOST_HELD) {
+      const got = this.#allocate(tx, { ...request, owner: undefined });
+      if (!got) break;
+      const { fsBlock, blockCount } = got;
+      const daddr = geometry.fsBlockToDaddr(fsBlock);
+      const perBlock = geometry.blockSize / BASIC_BLOCK;
+      const busy = tx.freedIn?.(daddr, blockCount * geometry.blockSize);
+      const quiet = busy ? Math.floor((busy.start - daddr) / perBlock) : blockCount;
+      const kept = busy && quiet < request.min ? Math.ceil((busy.end - daddr) / perBlock) : quiet;
+      if (kept < blockCount) this.#putBack(tx, fsBlock + kept, blockCount - kept);
+      if (quiet >= request.min) found = { fsBlock, blockCount: quiet };
+      else held.push({ fsBlock, blockCount: kept });
+    }
+    for (const { fsBlock, blockCount } of held) this.#putBack(tx, fsBlock, blockCount);
+    if (found) this.mapRmap(tx, found.fsBlock, found.blockCount, owner, request.place);
+    return found;
+  }
+
+  /** Blocks that were only held go back: nobody ever had them. */
+  #putBack(tx: Transaction, fsBlock: number, blockCount: number): void {
+    const ag = this.#rangeAg(tx, fsBlock, blockCount);
+    ensureFreeList(tx, ag);
+    giveFree(tx, ag, this.geometry.agBlockOfFsBlock(fsBlock), blockCount);
+  }
+
+  #allocate(tx: Transaction, request: AllocationRequest): Allocation | undefined {
     const { geometry } = this;
     const { min, max } = request;
     if (request.exact !== undefined) return this.#allocateExact(tx, request, request.exact);

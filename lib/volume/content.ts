@@ -6,14 +6,13 @@ import { fileError } from '../errors.ts';
 import type { Inode } from '../file/inode.ts';
 import { readFork } from '../file/inode-fork-blocks.ts';
 import { truncateFile } from '../file/truncate.ts';
-import { FileWriter } from '../file/write.ts';
-import type { Editor } from './editor.ts';
+import { checkFileRange, FileWriter } from '../file/write.ts';
+import { type Editor, isLogFull } from './editor.ts';
 import { createIn, createUnnamed, finishFreeing, type NewObject, nameIt } from './names.ts';
 
-/** Bytes written in one transaction. */
+/** Bytes written in one transaction, and the least of them when the log is too small for more. */
 const PIECE = 4 << 20;
-/** Extents freed in one transaction. */
-const FREE_LIMIT = 64;
+const LEAST_PIECE = 64 << 10;
 /** Largest size of a file that Numbers hold exactly and the format can map. */
 export const MAX_FILE_BYTES = Number.MAX_SAFE_INTEGER;
 
@@ -27,17 +26,56 @@ function assertFile(inode: Inode): void {
     throw fileError('EINVAL', `inode ${inode.number} has no content`, { where: { inode: inode.number } });
 }
 
-/** Write bytes into a file; it grows when they reach behind its end. Throws ENOSPC, EFBIG, EISDIR. */
+/**
+ * Write bytes into a file; it grows when they reach behind its end. Throws ENOSPC, EFBIG, EISDIR. Up to 4 MiB are one step;
+ * of more, what was written before an error stays.
+ */
 export function writeAt(editor: Editor, number: number, offset: number, bytes: Uint8Array): void {
-  if (offset + bytes.length > MAX_FILE_BYTES) throw fileError('EFBIG', 'the file would be too large');
-  for (let done = 0; done < bytes.length; done += PIECE) {
-    const piece = bytes.subarray(done, Math.min(bytes.length, done + PIECE));
-    editor.transact((tx) => {
-      const inode = editor.inode(tx, number);
-      assertFile(inode);
-      writePiece(editor, tx, inode, offset + done, piece);
-      editor.touch(tx, inode, true);
-    });
+  checkFileRange(offset, bytes.length);
+  if (bytes.length === 0) return;
+  clearGap(editor, number, offset);
+  writePieces(editor, number, offset, bytes, (tx, inode) => editor.touch(tx, inode, true));
+}
+
+/**
+ * Before a write that starts behind the end of the file: what blocks there still hold must not show up in the gap. In
+ * steps of their own, for the blocks that go must not be taken for the data that comes.
+ */
+function clearGap(editor: Editor, number: number, offset: number): void {
+  const { blockSize } = editor.volume.geometry;
+  editor.chain((tx, units) => {
+    const inode = editor.inode(tx, number);
+    assertFile(inode);
+    if (Math.floor(offset / blockSize) <= Math.floor(inode.size / blockSize)) return false;
+    const writer = new FileWriter(tx, inode, editor.data, editor.space);
+    return writer.clearBehindEnd(offset, Number.MAX_SAFE_INTEGER, units) === 0;
+  });
+}
+
+/** Write in pieces, one transaction each; smaller ones when the log of this image asks for it. */
+function writePieces(
+  editor: Editor,
+  number: number,
+  offset: number,
+  bytes: Uint8Array,
+  finish: (tx: Transaction, inode: Inode) => void,
+): void {
+  let most = PIECE;
+  for (let done = 0; done < bytes.length; ) {
+    const piece = bytes.subarray(done, Math.min(bytes.length, done + most));
+    try {
+      editor.transact((tx) => {
+        const inode = editor.inode(tx, number);
+        assertFile(inode);
+        writePiece(editor, tx, inode, offset + done, piece);
+        finish(tx, inode);
+      });
+    } catch (error) {
+      if (!isLogFull(error) || most <= LEAST_PIECE) throw error;
+      most /= 4;
+      continue;
+    }
+    done += piece.length;
   }
 }
 
@@ -48,10 +86,10 @@ function writePiece(editor: Editor, tx: Transaction, inode: Inode, offset: numbe
 /** Cut a file or make it longer (the new part reads as zeroes). */
 export function truncate(editor: Editor, number: number, size: number): void {
   if (size < 0 || size > MAX_FILE_BYTES) throw fileError('EINVAL', `a file cannot have ${size} bytes`);
-  editor.chain((tx) => {
+  editor.chain((tx, units) => {
     const inode = editor.inode(tx, number);
     assertFile(inode);
-    const more = truncateFile(tx, editor.space, editor.data, inode, size, FREE_LIMIT);
+    const more = truncateFile(tx, editor.space, editor.data, inode, size, units);
     editor.touch(tx, inode, true);
     return more;
   });
@@ -77,20 +115,23 @@ export function putFile(
   const isWhole = first < PIECE;
   const exists = lookup(readFork(editor.volume.inode(directory), 'data'), name) !== undefined;
   if (isWhole && !exists) {
-    return editor.transact((tx) => {
-      const number = createIn(editor, tx, directory, name, object);
-      const inode = editor.inode(tx, number);
-      if (first > 0) writePiece(editor, tx, inode, 0, buffer.subarray(0, first));
-      dress?.(tx, editor.inode(tx, number));
-      return number;
-    });
+    try {
+      return editor.transact((tx) => {
+        const number = createIn(editor, tx, directory, name, object);
+        const inode = editor.inode(tx, number);
+        if (first > 0) writePiece(editor, tx, inode, 0, buffer.subarray(0, first));
+        dress?.(tx, editor.inode(tx, number));
+        return number;
+      });
+    } catch (error) {
+      if (!isLogFull(error)) throw error; // too much for one transaction of this image: in pieces, then
+    }
   }
   const number = editor.transact((tx) => createUnnamed(editor, tx, directory, object));
   let victim: number | undefined;
   try {
     for (let at = 0, length = first; length > 0; length = fill(source, buffer)) {
-      const piece = buffer.subarray(0, length);
-      editor.transact((tx) => writePiece(editor, tx, editor.inode(tx, number), at, piece));
+      writePieces(editor, number, at, buffer.subarray(0, length), () => {});
       at += length;
       if (length < PIECE) break;
     }

@@ -14,9 +14,9 @@ import type { Transaction } from '../buffer/transaction.ts';
 import type { Device } from '../device/device.ts';
 import { GatedDevice } from '../device/gated.ts';
 import { GatherDevice } from '../device/gather.ts';
-import { unsupported } from '../errors.ts';
+import { CadastreError, unsupported } from '../errors.ts';
 import type { Inode } from '../file/inode.ts';
-import { Journal } from '../journal/journal.ts';
+import { BlocksBusy, Journal } from '../journal/journal.ts';
 import { readLogState } from '../journal/log-reader.ts';
 import type { JournalTransaction } from '../journal/transaction.ts';
 import type { Space } from '../space/space.ts';
@@ -24,6 +24,9 @@ import { Volume, type VolumeOptions } from './volume.ts';
 
 /** Bits of qflags that say "usage was counted": cleared, so that the next mount counts again. */
 const QUOTA_CHECKED = 0x0004 | 0x0020 | 0x0100 | 0x0400;
+
+/** Extents and the like that one transaction of a chain deals with: some hundred KiB of log at worst. */
+const STEP_UNITS = 64;
 
 export interface EditorOptions extends VolumeOptions {
   /** The time that changes are stamped with; default: the host's clock. */
@@ -73,26 +76,45 @@ export class Editor {
     return new Editor(volume, journal, data, options);
   }
 
-  /** Do something in one transaction. When `work` throws, nothing of it has happened. */
+  /**
+   * Do something in one transaction. When `work` throws, nothing of it has happened. It may be called twice: when it meets
+   * blocks, or finds no others, whose freeing is not durable, it is taken back, that is made durable, and `work` begins anew.
+   */
   transact<T>(work: (tx: JournalTransaction) => T): T {
-    const tx = this.journal.begin();
-    try {
-      const result = work(tx);
-      this.journal.commit(tx);
-      this.#changed = true;
-      return result;
-    } catch (error) {
-      this.journal.cancel(tx);
-      this.space.forgetCounts();
-      throw error;
+    for (let attempt = 0; ; attempt++) {
+      const tx = this.journal.begin();
+      try {
+        const result = work(tx);
+        this.journal.commit(tx);
+        this.#changed = true;
+        return result;
+      } catch (error) {
+        if (tx.isOpen) this.journal.cancel(tx);
+        this.space.forgetCounts();
+        const isBusy = error instanceof BlocksBusy || (isNoSpace(error) && this.journal.hasFreed);
+        if (!isBusy || attempt > 0) throw error;
+      }
+      this.journal.checkpoint();
     }
   }
 
   /**
-   * A chain of transactions: `step` is called, each time in one of its own, until it says that nothing is left.
+   * `transact` for work that can also do less of what it is about: it is told how many units (lib/file/release.ts) it may
+   * take. When that turns out too much for the log of this image it is called again with fewer, `least` at last.
    */
-  chain(step: (tx: JournalTransaction) => boolean): void {
-    while (this.transact(step)) {
+  transactSized<T>(work: (tx: JournalTransaction, units: number) => T, least = 1): T {
+    for (let units = STEP_UNITS; ; units = Math.max(least, units >> 2)) {
+      try {
+        return this.transact((tx) => work(tx, units));
+      } catch (error) {
+        if (!isLogFull(error) || units <= least) throw error;
+      }
+    }
+  }
+
+  /** A chain of transactions: `step` is called, each time in one of its own, until it says that nothing is left. */
+  chain(step: (tx: JournalTransaction, units: number) => boolean): void {
+    while (this.transactSized(step)) {
       // each step leaves a consistent image
     }
   }
@@ -162,6 +184,16 @@ export class Editor {
     // We do not keep quota usage: the kernel counts it again at the next mount.
     sb.qflags &= ~QUOTA_CHECKED;
   }
+}
+
+/** True when an operation found no room in the image; not when its log is too small for it. */
+function isNoSpace(error: unknown): boolean {
+  return error instanceof CadastreError && error.family === 'no-space' && !isLogFull(error);
+}
+
+/** True when a change was refused because it was too large for one transaction of this image: smaller steps may do. */
+export function isLogFull(error: unknown): boolean {
+  return error instanceof CadastreError && error.family === 'no-space' && error.where.field === 'LOG_FULL';
 }
 
 /** True for a file whose blocks may be shared. */

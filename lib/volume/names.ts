@@ -34,8 +34,6 @@ export interface NewObject {
 
 const MAX_LINKS = 0x7fffffff;
 const SETGID = 0o2000;
-/** Extents freed in one transaction. */
-export const FREE_LIMIT = 64;
 
 /** Make an object and name it. Throws EEXIST, ENOTDIR, EINVAL, ENAMETOOLONG, ENOSPC. @returns its inode number. */
 export function create(editor: Editor, directory: number, name: Uint8Array, what: NewObject): number {
@@ -189,7 +187,7 @@ export function link(editor: Editor, number: number, directory: number, name: Ui
  * Remove a name. Throws ENOENT; EISDIR for a directory unless `directory` is asked for; ENOTDIR, ENOTEMPTY when it is.
  */
 export function unlink(editor: Editor, directory: number, name: Uint8Array, asDirectory = false): void {
-  const gone = editor.transact((tx) => {
+  const gone = editor.transactSized((tx, units) => {
     const parent = editor.inode(tx, directory);
     parent.assertDirectory();
     if (isDotName(name)) throw fileError('EINVAL', 'a directory cannot be removed as . or ..', at(name));
@@ -205,8 +203,8 @@ export function unlink(editor: Editor, directory: number, name: Uint8Array, asDi
     if (inode.isDirectory) parent.core.nlink -= 1;
     dropLink(editor, tx, inode, directory, name);
     if (!isUnused(editor, inode)) return undefined;
-    return freeStep(editor, tx, inode) ? inode.number : undefined;
-  });
+    return freeStep(editor, tx, inode, units) ? inode.number : undefined;
+  }, 0);
   if (gone !== undefined) finishFreeing(editor, gone);
 }
 
@@ -230,8 +228,8 @@ export function letGo(editor: Editor, number: number): void {
 }
 
 /** Free a piece of an unnamed inode; at the end the inode itself. @returns true while more is left. */
-function freeStep(editor: Editor, tx: Transaction, inode: Inode): boolean {
-  if (freeForks(tx, editor.space, inode, FREE_LIMIT)) return true;
+function freeStep(editor: Editor, tx: Transaction, inode: Inode, units: number): boolean {
+  if (freeForks(tx, editor.space, inode, units)) return true;
   editor.space.removeUnlinked(tx, inode.number);
   editor.space.freeInode(tx, inode.number);
   return false;
@@ -239,7 +237,7 @@ function freeStep(editor: Editor, tx: Transaction, inode: Inode): boolean {
 
 /** Free what an inode without a name holds, and the inode. */
 export function finishFreeing(editor: Editor, number: number): void {
-  editor.chain((tx) => freeStep(editor, tx, editor.inode(tx, number)));
+  editor.chain((tx, units) => freeStep(editor, tx, editor.inode(tx, number), units));
 }
 
 /**
@@ -249,7 +247,7 @@ export function finishFreeing(editor: Editor, number: number): void {
 export function rename(editor: Editor, from: number, name: Uint8Array, to: number, newName: Uint8Array): void {
   if (isDotName(name) || isDotName(newName)) throw fileError('EINVAL', '. and .. cannot be renamed', at(name));
   checkName(newName);
-  const gone = editor.transact((tx) => {
+  const gone = editor.transactSized((tx, units) => {
     const source = editor.inode(tx, from);
     const target = editor.inode(tx, to);
     source.assertDirectory();
@@ -281,8 +279,8 @@ export function rename(editor: Editor, from: number, name: Uint8Array, to: numbe
     if (!victim) return undefined;
     dropLink(editor, tx, victim, to, newName);
     if (!isUnused(editor, victim)) return undefined;
-    return freeStep(editor, tx, victim) ? victim.number : undefined;
-  });
+    return freeStep(editor, tx, victim, units) ? victim.number : undefined;
+  }, 0);
   if (gone !== undefined) finishFreeing(editor, gone);
 }
 
