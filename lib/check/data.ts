@@ -2,10 +2,11 @@
 import { Agf } from '../../formats/ag-headers.ts';
 import { CSUM_PER_RECORD, CsumRecord } from '../../formats/btree-blocks.ts';
 import { crc32c } from '../../formats/checksum.ts';
-import { ownerOf } from './compare/checksums.ts';
+import { rowOf } from './compare/checksums.ts';
 import type { CheckContext } from './context.ts';
 import type { Counts } from './counts.ts';
 import { agTree, runTree } from './observe/tree-run.ts';
+import type { ProblemPlace } from './problems.ts';
 import type { RunList } from './rows.ts';
 
 const WINDOW_BYTES = 1 << 20;
@@ -59,17 +60,14 @@ export function verifyData(context: CheckContext, ag: number, agf: DataView, run
   );
 }
 
-function whereOf(context: CheckContext, ag: number, block: number) {
-  const inode = ownerOf(context, ag, block);
-  const where = { ag, block, structure: 'data' };
-  if (inode === undefined) return where;
+function whereOf(context: CheckContext, ag: number, block: number): ProblemPlace {
   const claims = context.claims[ag]!;
-  for (let row = 0; row < claims.length && claims.start[row]! <= block; row++) {
-    if (claims.isForkData(row) && claims.owner(row) === inode && claims.start[row]! + claims.count[row]! > block) {
-      return { ...where, inode, fileBlock: claims.fileBlock(row) + (block - claims.start[row]!) };
-    }
-  }
-  return { ...where, inode };
+  const row = rowOf(claims, block);
+  const where: ProblemPlace = { ag, block, structure: 'data' };
+  if (row < 0) return where;
+  where.inode = claims.owner(row);
+  if (claims.isForkData(row)) where.fileBlock = claims.fileBlock(row) + (block - claims.start[row]!);
+  return where;
 }
 
 const hex = (value: number): string => `0x${value.toString(16).padStart(8, '0')}`;

@@ -21,6 +21,8 @@ import { RunList } from '../rows.ts';
 
 /** Claimants named in one problem. */
 const MOST_NAMED = 16;
+/** Ranges of one AG whose claimants are looked for. */
+const MOST_JUDGED = 1000;
 
 export interface BlockSources {
   readonly ag: number;
@@ -50,6 +52,7 @@ class BlockCompare {
   #shared = 0;
   /** Up to here blocks were accounted for. */
   #at = 0;
+  #judged = 0;
   /** The claims of the dispute reported last, so that neighbouring pieces with the same owners are one problem. */
   #dispute: { start: number; end: number; rows: number[] } | undefined;
   #wrong: { start: number; end: number; expected: number; found: number } | undefined;
@@ -145,12 +148,12 @@ class BlockCompare {
   /** Claimed blocks [from, end) must not be free. `row` is the first claim. */
   #covered(row: number, from: number, end: number): void {
     const list = this.#freeList;
+    const claims = this.#claims;
+    let owner = row;
     while (this.#free < list.length && list.start[this.#free]! + list.count[this.#free]! <= from) this.#free++;
     for (let k = this.#free; k < list.length && list.start[k]! < end; k++) {
       const start = Math.max(from, list.start[k]!);
       const stop = Math.min(end, list.start[k]! + list.count[k]!);
-      const claims = this.#claims;
-      let owner = row;
       while (owner + 1 < claims.length && claims.start[owner]! + claims.count[owner]! <= start) owner++;
       const where = { ag: this.#ag, block: start, blockCount: stop - start, structure: 'bnobt' };
       const more = claims.isSpecial(owner) ? {} : { inode: claims.owner(owner) };
@@ -244,6 +247,16 @@ class BlockCompare {
     const { features } = this.#context.geometry;
     const known = this.#sources.shared !== undefined;
     if (features.reflink && known && recorded === depth && !this.#hasOther(from, to, cluster!)) return;
+    // Looking for the claimants costs a pass over the cluster: an image made of collisions gets numbers only.
+    if (++this.#judged > MOST_JUDGED) {
+      this.#context.problems.add(
+        'BLOCK_MULTIPLY_CLAIMED',
+        { ag: this.#ag, block: from, blockCount: to - from },
+        'one owner',
+        `${depth} claims`,
+      );
+      return;
+    }
     const rows = this.#rowsIn(from, to, cluster!);
     const shareable = features.reflink && rows.every((row) => this.#isShareable(row));
     if (shareable) {
@@ -257,18 +270,34 @@ class BlockCompare {
     this.#disputed(from, to, rows);
   }
 
-  /** True when somebody in the cluster claims a part of the range and cannot share. Only runs where the counts agree. */
+  /** True when somebody in the cluster claims a part of the range and cannot share. */
   #hasOther(from: number, to: number, cluster: { first: number; end: number }): boolean {
+    const { start, count } = this.#claims;
     if (this.#otherOf !== cluster.first) {
       this.#otherOf = cluster.first;
-      this.#others = [];
-      for (let row = cluster.first; row < cluster.end; row++) if (!this.#isShareable(row)) this.#others.push(row);
+      this.#otherStarts = [];
+      this.#otherEnds = [];
+      let most = 0;
+      for (let row = cluster.first; row < cluster.end; row++) {
+        if (this.#isShareable(row)) continue;
+        most = Math.max(most, start[row]! + count[row]!);
+        this.#otherStarts.push(start[row]!);
+        this.#otherEnds.push(most);
+      }
     }
-    const { start, count } = this.#claims;
-    return this.#others.some((row) => start[row]! < to && start[row]! + count[row]! > from);
+    // The last that starts before `to`; nobody up to there reaches further than the greatest end so far.
+    let low = 0;
+    let high = this.#otherStarts.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#otherStarts[middle]! < to) low = middle + 1;
+      else high = middle;
+    }
+    return low > 0 && this.#otherEnds[low - 1]! > from;
   }
   #otherOf = -1;
-  #others: number[] = [];
+  #otherStarts: number[] = [];
+  #otherEnds: number[] = [];
 
   #rowsIn(from: number, to: number, cluster: { first: number; end: number }): number[] {
     const { start, count } = this.#claims;

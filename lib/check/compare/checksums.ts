@@ -4,9 +4,13 @@
  */
 import { RMAP_ATTR_FORK, RMAP_UNWRITTEN } from '../../../formats/btree-blocks.ts';
 import { MODE, S_IFMT } from '../../../formats/inode.ts';
+import type { ExtentTable } from '../claims.ts';
 import type { CheckContext } from '../context.ts';
 import { type InodeTable, NONE } from '../inode-table.ts';
 import { RunList } from '../rows.ts';
+
+/** Rows that may share a block with the one that is looked for. */
+const LOOK_BACK = 64;
 
 /** Claims must be sorted. @param complete every fork was read: a checksum of a block that no file has is one too many. */
 export function compareChecksums(
@@ -69,7 +73,12 @@ function writtenRuns(context: CheckContext, table: InodeTable, ag: number): RunL
 
 /** Inode of a claim that holds this block. */
 export function ownerOf(context: CheckContext, ag: number, block: number): number | undefined {
-  const claims = context.claims[ag]!;
+  const row = rowOf(context.claims[ag]!, block);
+  return row < 0 ? undefined : context.claims[ag]!.owner(row);
+}
+
+/** A row of an inode that holds this block, or -1. Rows may overlap, so this looks back a little from the last start. */
+export function rowOf(claims: ExtentTable, block: number): number {
   let low = 0;
   let high = claims.length;
   while (low < high) {
@@ -77,9 +86,8 @@ export function ownerOf(context: CheckContext, ag: number, block: number): numbe
     if (claims.start[middle]! <= block) low = middle + 1;
     else high = middle;
   }
-  // Sharing rows may start earlier and reach further: look back a little.
-  for (let row = low - 1; row >= 0 && row >= low - 64; row--) {
-    if (claims.start[row]! + claims.count[row]! > block && !claims.isSpecial(row)) return claims.owner(row);
+  for (let row = low - 1; row >= 0 && row >= low - LOOK_BACK; row--) {
+    if (claims.start[row]! + claims.count[row]! > block && !claims.isSpecial(row)) return row;
   }
-  return undefined;
+  return -1;
 }

@@ -5,8 +5,8 @@
  * 2. With a clean log an unlinked inode is a leftover: nobody frees it any more.
  */
 import { AGI_BUCKETS, Agi } from '../../../formats/ag-headers.ts';
-import { MODE, S_IFMT } from '../../../formats/inode.ts';
-import { NULL32, NULL64 } from '../../../formats/struct.ts';
+import { InodeCore, MODE, S_IFMT } from '../../../formats/inode.ts';
+import { getU64, NULL32, NULL64 } from '../../../formats/struct.ts';
 import { Superblock } from '../../../formats/superblock.ts';
 import type { CheckContext } from '../context.ts';
 import { type InodeTable, NONE, STATE } from '../inode-table.ts';
@@ -29,6 +29,9 @@ export function markSpecialInodes(context: CheckContext, table: InodeTable, sect
     if (found !== type)
       problems.add('SPECIAL_INODE', { ...where, field: 'type' }, `0o${type.toString(8)}`, `0o${found.toString(8)}`);
     if (special) table.state[index]! |= STATE.special;
+    // Without a realtime section its two inodes are empty.
+    const size = name.startsWith('realtime') ? sizeOf(context, inode) : 0;
+    if (size !== 0) problems.add('SPECIAL_INODE', { ...where, field: 'size' }, 0, size);
   };
   mark('root directory', geometry.rootInode, MODE.DIR, false);
   if (sb.rbmino !== NULL64) mark('realtime bitmap', sb.rbmino, MODE.FILE, true);
@@ -40,6 +43,17 @@ export function markSpecialInodes(context: CheckContext, table: InodeTable, sect
   ] as const) {
     if (inode !== 0 && inode !== NULL64) mark(name, inode, MODE.FILE, true);
   }
+}
+
+/** The size field of an inode. */
+function sizeOf(context: CheckContext, inode: number): number {
+  const { geometry } = context;
+  const agInode = geometry.agInodeOfInode(inode);
+  const byte =
+    geometry.agBlockToByte(geometry.agOfInode(inode), geometry.agBlockOfAgInode(agInode)) +
+    (agInode % geometry.inodesPerBlock) * geometry.inodeSize;
+  const field = new Uint8Array(8);
+  return context.read(byte + InodeCore.offsets.size, field) ? getU64(new DataView(field.buffer), 0) : 0;
 }
 
 /** Walk the unlinked lists of an AG. */

@@ -5,6 +5,7 @@
  */
 import type { Dialect } from '../../../formats/dialect.ts';
 import { Geometry } from '../../../formats/geometry.ts';
+import { NULL64 } from '../../../formats/struct.ts';
 import { Superblock, VERSION } from '../../../formats/superblock.ts';
 import { MAX_SECTOR, SUPERBLOCK_TYPE, verifySuperblock } from '../../../formats/superblock-verify.ts';
 import type { Device } from '../../device/device.ts';
@@ -86,6 +87,9 @@ export function observeSecondaries(context: CheckContext, primary: Primary): voi
       compare('featuresRoCompat', first.featuresRoCompat, copy.featuresRoCompat);
       compare('featuresIncompat', first.featuresIncompat, copy.featuresIncompat);
       compare('imaxPct', first.imaxPct, copy.imaxPct);
+      for (const field of ['uquotino', 'gquotino', 'pquotino'] as const) {
+        if (copy[field] !== 0 && copy[field] !== NULL64) compare(field, first[field], copy[field]);
+      }
     }
   }
 }
