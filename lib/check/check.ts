@@ -31,9 +31,6 @@ import { observePrimary, observeSecondaries, type Primary } from './observe/supe
 import { addPaths } from './paths.ts';
 import { type Problem, ProblemLog, TooManyProblems } from './problems.ts';
 
-export { Cancelled, type Progress } from './context.ts';
-export type { Claimant, Problem, ProblemPlace } from './problems.ts';
-
 export interface CheckOptions {
   /** Read all file data and compare it with its checksums (images that have them). */
   data?: boolean;

@@ -9,9 +9,6 @@ import { CADASTRE, XFS } from '../../formats/dialect.ts';
 import { extentStartBlock, writeExtent } from '../../formats/extent.ts';
 import { FORMAT, INODE_FLAG2, InodeCore, MODE } from '../../formats/inode.ts';
 import { INCOMPAT } from '../../formats/superblock.ts';
-import type { Device } from '../device/device.ts';
-import { deviceError } from '../errors.ts';
-import { type CheckOptions, type CheckResult, check } from './check.ts';
 import {
   damaged,
   edit,
@@ -22,7 +19,10 @@ import {
   makeSpecimen,
   rootOf,
   type Specimen,
-} from './fixture.ts';
+} from '../../test/support/specimen.ts';
+import type { Device } from '../device/device.ts';
+import { deviceError } from '../errors.ts';
+import { type CheckOptions, type CheckResult, check } from './check.ts';
 import { PROBLEMS, type ProblemCode, ProblemLog, TooManyProblems } from './problems.ts';
 
 const ours = makeSpecimen(CADASTRE);

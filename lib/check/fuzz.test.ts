@@ -10,9 +10,9 @@ import { sealCrc } from '../../formats/checksum.ts';
 import { CADASTRE, XFS } from '../../formats/dialect.ts';
 import { InodeCore } from '../../formats/inode.ts';
 import { Superblock } from '../../formats/superblock.ts';
+import { makeSpecimen, type Specimen } from '../../test/support/specimen.ts';
 import { OverlayDevice } from '../device/overlay.ts';
 import { check } from './check.ts';
-import { makeSpecimen, type Specimen } from './fixture.ts';
 
 /** A piece of metadata: where it is, how long, where its CRC is. */
 interface Target {

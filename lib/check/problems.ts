@@ -5,7 +5,7 @@
 import type { Fault } from '../../formats/block-type.ts';
 import { PROBLEMS, type ProblemCode, type Severity } from './problem-table.ts';
 
-export { PROBLEMS, type ProblemCode, type ProblemKind, type Severity } from './problem-table.ts';
+export { PROBLEMS, type ProblemCode } from './problem-table.ts';
 
 /** Where: as much as is known. `block` counts in the AG when `ag` is there. */
 export interface ProblemPlace {
