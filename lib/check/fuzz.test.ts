@@ -90,7 +90,7 @@ describe.each([
         expect(result.clean).toBe(result.problemCount === 0);
         expect(performance.now() - start).toBeLessThan(20_000);
       }),
-      { numRuns: 350 },
+      { numRuns: 200 },
     );
   });
 
