@@ -183,29 +183,68 @@ export function link(editor: Editor, number: number, directory: number, name: Ui
   });
 }
 
+/** As `link`, in place of what has the name. Throws EPERM, EISDIR (a directory has it), ENOENT (nothing has it). */
+export function linkOver(editor: Editor, number: number, directory: number, name: Uint8Array): void {
+  const gone = editor.transactSized((tx, units) => {
+    const inode = editor.inode(tx, number);
+    if (inode.isDirectory) throw fileError('EPERM', 'a directory has one name only', at(name));
+    if (inode.core.nlink >= MAX_LINKS) throw fileError('EMLINK', 'too many links', at(name));
+    const parent = editor.inode(tx, directory);
+    parent.assertDirectory();
+    const old = lookup(readFork(parent, 'data'), name)?.inode;
+    if (old === undefined) throw fileError('ENOENT', `no such file or directory: ${showPath(name)}`, at(name));
+    if (old === number) return undefined;
+    const victim = editor.inode(tx, old);
+    if (victim.isDirectory) throw fileError('EISDIR', `${showPath(name)} is a directory`, at(name));
+    replace(editFork(tx, editor.space, parent, 'data'), name, number, ftypeOfMode(inode.mode));
+    setParentPointer(editor, tx, inode, directory, name);
+    inode.change(tx);
+    inode.core.nlink += 1;
+    editor.touch(tx, inode, false);
+    editor.touch(tx, parent, true);
+    dropLink(editor, tx, victim, directory, name);
+    if (!isUnused(editor, victim)) return undefined;
+    return freeStep(editor, tx, victim, units) ? victim.number : undefined;
+  }, 0);
+  if (gone !== undefined) finishFreeing(editor, gone);
+}
+
 /**
  * Remove a name. Throws ENOENT; EISDIR for a directory unless `directory` is asked for; ENOTDIR, ENOTEMPTY when it is.
  */
 export function unlink(editor: Editor, directory: number, name: Uint8Array, asDirectory = false): void {
-  const gone = editor.transactSized((tx, units) => {
-    const parent = editor.inode(tx, directory);
-    parent.assertDirectory();
-    if (isDotName(name)) throw fileError('EINVAL', 'a directory cannot be removed as . or ..', at(name));
-    const found = lookup(readFork(parent, 'data'), name);
-    if (!found) throw fileError('ENOENT', `no such file or directory: ${showPath(name)}`, at(name));
-    const inode = editor.inode(tx, found.inode);
-    if (asDirectory) {
-      inode.assertDirectory(showPath(name));
-      if (!isEmpty(readFork(inode, 'data'))) throw fileError('ENOTEMPTY', `${showPath(name)} is not empty`, at(name));
-    } else if (inode.isDirectory) throw fileError('EISDIR', `${showPath(name)} is a directory`, at(name));
-    remove(editFork(tx, editor.space, parent, 'data'), name);
-    editor.touch(tx, parent, true);
-    if (inode.isDirectory) parent.core.nlink -= 1;
-    dropLink(editor, tx, inode, directory, name);
-    if (!isUnused(editor, inode)) return undefined;
-    return freeStep(editor, tx, inode, units) ? inode.number : undefined;
-  }, 0);
+  const gone = editor.transactSized((tx, units) => unlinkIn(editor, tx, directory, name, asDirectory, units), 0);
   if (gone !== undefined) finishFreeing(editor, gone);
+}
+
+/**
+ * The same inside a transaction. @param units of what the object holds that may be freed in it (lib/file/release.ts).
+ * @returns the inode that is left to `finishFreeing`, if any.
+ */
+export function unlinkIn(
+  editor: Editor,
+  tx: Transaction,
+  directory: number,
+  name: Uint8Array,
+  asDirectory: boolean,
+  units: number,
+): number | undefined {
+  const parent = editor.inode(tx, directory);
+  parent.assertDirectory();
+  if (isDotName(name)) throw fileError('EINVAL', 'a directory cannot be removed as . or ..', at(name));
+  const found = lookup(readFork(parent, 'data'), name);
+  if (!found) throw fileError('ENOENT', `no such file or directory: ${showPath(name)}`, at(name));
+  const inode = editor.inode(tx, found.inode);
+  if (asDirectory) {
+    inode.assertDirectory(showPath(name));
+    if (!isEmpty(readFork(inode, 'data'))) throw fileError('ENOTEMPTY', `${showPath(name)} is not empty`, at(name));
+  } else if (inode.isDirectory) throw fileError('EISDIR', `${showPath(name)} is a directory`, at(name));
+  remove(editFork(tx, editor.space, parent, 'data'), name);
+  editor.touch(tx, parent, true);
+  if (inode.isDirectory) parent.core.nlink -= 1;
+  dropLink(editor, tx, inode, directory, name);
+  if (!isUnused(editor, inode)) return undefined;
+  return freeStep(editor, tx, inode, units) ? inode.number : undefined;
 }
 
 /** An inode lost a name; without any it goes to the unlinked list. */

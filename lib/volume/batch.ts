@@ -1,0 +1,67 @@
+/**
+ * Many small operations in few transactions: a tree of files costs far less that way.
+ *
+ * 1. Operations happen in the order in which they were added, each whole or not at all.
+ * 2. When one of a batch throws, the batch is taken back and its operations are done one by one, so that a failure is
+ *    that of one operation only; it is told to its `failed`, which may throw on.
+ * 3. `run` may be called more than once: it keeps what it finds out for `done`, which is called when it has happened.
+ */
+import type { JournalTransaction } from '../journal/transaction.ts';
+import { type Editor, isLogFull } from './editor.ts';
+
+export interface BatchedOperation {
+  run(tx: JournalTransaction): void;
+  done?(): void;
+  failed(error: unknown): void;
+  /** Held in memory for it. */
+  bytes?: number;
+}
+
+const MAX_OPERATIONS = 64;
+const MAX_BYTES = 2 << 20;
+
+export class Batch {
+  readonly #editor: Editor;
+  #waiting: BatchedOperation[] = [];
+  #bytes = 0;
+  #most = MAX_OPERATIONS;
+
+  constructor(editor: Editor) {
+    this.#editor = editor;
+  }
+
+  add(operation: BatchedOperation): void {
+    this.#waiting.push(operation);
+    this.#bytes += operation.bytes ?? 0;
+    if (this.#waiting.length >= this.#most || this.#bytes > MAX_BYTES) this.flush();
+  }
+
+  /** Do everything that waits. */
+  flush(): void {
+    if (this.#waiting.length === 0) return;
+    const operations = this.#waiting;
+    this.#waiting = [];
+    this.#bytes = 0;
+    try {
+      this.#editor.transact((tx) => {
+        for (const operation of operations) operation.run(tx);
+      });
+    } catch (error) {
+      if (isLogFull(error)) this.#most = Math.max(1, this.#most >> 2);
+      if (operations.length === 1) operations[0]!.failed(error);
+      else for (const operation of operations) this.#single(operation);
+      return;
+    }
+    for (const operation of operations) operation.done?.();
+  }
+
+  #single(operation: BatchedOperation): void {
+    try {
+      this.#editor.transact((tx) => operation.run(tx));
+    } catch (error) {
+      operation.failed(error);
+      return;
+    }
+    operation.done?.();
+  }
+}

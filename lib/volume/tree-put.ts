@@ -1,0 +1,323 @@
+/**
+ * Objects of the host into an image: content, holes, mode, owner, times, attributes, ACLs, hard links, device nodes.
+ *
+ * 1. An object appears whole or not at all; what had its name before is replaced in the same step. Directories are merged.
+ * 2. What cannot be put does not stop the rest: it is told to `failed`. A full image does.
+ * 3. What the format cannot hold is in the tree's `leftOut`.
+ */
+import { MODE, S_IFMT } from '../../formats/inode.ts';
+import type { Transaction } from '../buffer/transaction.ts';
+import { CadastreError, fileError } from '../errors.ts';
+import { homeBlock } from '../file/fork.ts';
+import type { Inode } from '../file/inode.ts';
+import { FileWriter } from '../file/write.ts';
+import type { HostEntry, HostFile, HostTree } from '../host/tree.ts';
+import { fromLinux } from '../xattr/linux-names.ts';
+import { Batch } from './batch.ts';
+import { truncate, writeAt } from './content.ts';
+import { type Editor, isLogFull } from './editor.ts';
+import { storeXattr } from './metadata.ts';
+import { createIn, createUnnamed, finishFreeing, link, linkOver, type NewObject, nameIt } from './names.ts';
+import { showPath } from './path.ts';
+
+export interface PutOptions {
+  /** Everything is owned by these instead of what the host says. */
+  owner?: { uid: number; gid: number };
+  failed: (error: CadastreError) => void;
+  /** Called after every object with what was done so far. */
+  progress?: (done: Readonly<PutResult>) => void;
+}
+
+export interface PutResult {
+  files: number;
+  directories: number;
+  others: number;
+  hardLinks: number;
+  bytes: number;
+}
+
+/** Files up to this size are read whole and take their place in one transaction with others. */
+const SMALL_BYTES = 512 << 10;
+const PIECE = 4 << 20;
+
+interface Level {
+  readonly entry: HostEntry;
+  readonly inode: number;
+  readonly entries: readonly HostEntry[];
+  /** It was there before: its names may be taken. */
+  readonly merged: boolean;
+  next: number;
+}
+
+/** Puts objects into an image. One per run: it remembers hard links. */
+export class TreePutter {
+  readonly result: PutResult = { files: 0, directories: 0, others: 0, hardLinks: 0, bytes: 0 };
+  readonly #editor: Editor;
+  readonly #options: PutOptions;
+  readonly #batch: Batch;
+  /** Inode in the image of a host inode with several names. */
+  readonly #links = new Map<string, number>();
+  /** Where the last small file of each AG ended: the next one goes right behind it. */
+  readonly #dataEnd: Float64Array;
+  #piece: Uint8Array | undefined;
+
+  constructor(editor: Editor, options: PutOptions) {
+    this.#editor = editor;
+    this.#options = options;
+    this.#batch = new Batch(editor);
+    this.#dataEnd = new Float64Array(editor.volume.geometry.agCount);
+  }
+
+  /** Put one object, a directory with everything below it, under this name. */
+  put(tree: HostTree, entry: HostEntry, directory: number, name: Uint8Array): void {
+    this.#trying(entry, () => {
+      if (!entry.directory) this.#leaf(tree, entry, directory, name, true);
+      else this.#walk(tree, this.#enter(tree, entry, directory, name, true));
+    });
+    this.#batch.flush();
+  }
+
+  /** Put what is in a directory of the host into one of the image, which takes its metadata. */
+  merge(tree: HostTree, entry: HostEntry, directory: number): void {
+    this.#walk(tree, { entry, inode: directory, entries: tree.readDirectory(entry), merged: true, next: 0 });
+    this.#batch.flush();
+  }
+
+  #walk(tree: HostTree, start: Level): void {
+    const levels = [start];
+    for (let level = levels.at(-1); level; level = levels.at(-1)) {
+      const entry = level.entries[level.next++];
+      if (!entry) {
+        levels.pop();
+        this.#finishDirectory(tree, level);
+        continue;
+      }
+      this.#trying(entry, () => {
+        if (entry.directory) levels.push(this.#enter(tree, entry, level.inode, entry.name, level.merged));
+        else this.#leaf(tree, entry, level.inode, entry.name, level.merged);
+      });
+    }
+  }
+
+  /** The directory is there, or made now. */
+  #enter(tree: HostTree, entry: HostEntry, directory: number, name: Uint8Array, mayExist: boolean): Level {
+    const entries = tree.readDirectory(entry);
+    const known = mayExist ? this.#existing(directory, name) : undefined;
+    if (known) {
+      known.assertDirectory(showPath(entry.path));
+      return { entry, inode: known.number, entries, merged: true, next: 0 };
+    }
+    const what = this.#object(entry);
+    const inode = this.#editor.transact((tx) => createIn(this.#editor, tx, directory, name, what));
+    return { entry, inode, entries, merged: false, next: 0 };
+  }
+
+  #finishDirectory(tree: HostTree, { entry, inode }: Level): void {
+    this.#batch.add({
+      run: (tx) => this.#dress(tx, this.#editor.inode(tx, inode), tree, entry),
+      done: () => {
+        this.result.directories++;
+      },
+      failed: (error) => this.#tell(error, entry),
+    });
+  }
+
+  #leaf(tree: HostTree, entry: HostEntry, directory: number, name: Uint8Array, mayExist: boolean): void {
+    const existing = mayExist ? this.#existing(directory, name) : undefined;
+    if (existing?.isDirectory) throw fileError('EISDIR', 'a directory of this name is in the image');
+    const linkKey = entry.nlink > 1 ? entry.linkKey : undefined;
+    if (linkKey !== undefined) {
+      this.#batch.flush(); // the first name may still wait
+      const known = this.#links.get(linkKey);
+      if (known !== undefined) {
+        this.#hardLink(known, directory, name, existing);
+        return;
+      }
+    }
+    const keep = (inode: number): void => {
+      if (linkKey !== undefined) this.#links.set(linkKey, inode);
+      this.#options.progress?.(this.result);
+    };
+    if ((entry.mode & S_IFMT) !== MODE.FILE) {
+      this.#small(tree, entry, directory, name, existing, undefined, keep);
+      return;
+    }
+    const file = tree.openFile(entry);
+    try {
+      if (file.size > SMALL_BYTES || file.maybeSparse) {
+        this.#batch.flush();
+        keep(this.#large(tree, entry, file, directory, name));
+        return;
+      }
+      const { blockSize } = this.#editor.volume.geometry;
+      const bytes = new Uint8Array(Math.ceil(file.size / blockSize) * blockSize);
+      file.readInto(bytes.subarray(0, file.size), 0);
+      this.#small(tree, entry, directory, name, existing, bytes, keep);
+    } finally {
+      file.close();
+    }
+  }
+
+  /** An object whose content is at hand: one of many operations in a transaction. */
+  #small(
+    tree: HostTree,
+    entry: HostEntry,
+    directory: number,
+    name: Uint8Array,
+    existing: Inode | undefined,
+    bytes: Uint8Array | undefined,
+    keep: (inode: number) => void,
+  ): void {
+    const editor = this.#editor;
+    const what = this.#object(entry);
+    let number = 0;
+    let victim: number | undefined;
+    this.#batch.add({
+      bytes: bytes?.length ?? 0,
+      run: (tx) => {
+        number = existing ? createUnnamed(editor, tx, directory, what) : createIn(editor, tx, directory, name, what);
+        if (bytes && entry.size > 0) this.#content(tx, number, entry.size, bytes);
+        this.#dress(tx, editor.inode(tx, number), tree, entry);
+        victim = existing ? nameIt(editor, tx, directory, name, number) : undefined;
+      },
+      done: () => {
+        if (victim !== undefined) finishFreeing(editor, victim);
+        if (bytes) {
+          this.result.files++;
+          this.result.bytes += entry.size;
+        } else this.result.others++;
+        keep(number);
+      },
+      failed: (error) => {
+        if (!bytes || !isLogFull(error)) {
+          this.#tell(error, entry);
+          return;
+        }
+        // Too much for one transaction of this image: in steps, then.
+        this.#trying(entry, () => {
+          const file = tree.openFile(entry);
+          try {
+            keep(this.#large(tree, entry, file, directory, name));
+          } finally {
+            file.close();
+          }
+        });
+      },
+    });
+  }
+
+  /** The whole content of a new file: whole blocks, `size` bytes of them count. */
+  #content(tx: Transaction, number: number, size: number, bytes: Uint8Array): void {
+    const editor = this.#editor;
+    const { geometry } = editor.volume;
+    const inode = editor.inode(tx, number);
+    const ag = geometry.agOfInode(number);
+    const near = new FileWriter(tx, inode, editor.data, editor.space).append(
+      0,
+      bytes,
+      this.#dataEnd[ag]! || homeBlock(inode),
+    );
+    this.#dataEnd[ag] = geometry.agOfFsBlock(near) === ag ? near : 0;
+    const after = editor.inode(tx, number);
+    after.change(tx);
+    after.core.size = size;
+  }
+
+  /** Long or sparse: written piece by piece to an inode without a name, which it gets at the end. */
+  #large(tree: HostTree, entry: HostEntry, file: HostFile, directory: number, name: Uint8Array): number {
+    const editor = this.#editor;
+    const { blockSize } = editor.volume.geometry;
+    const piece = (this.#piece ??= new Uint8Array(PIECE));
+    const number = editor.transact((tx) => createUnnamed(editor, tx, directory, this.#object(entry)));
+    let victim: number | undefined;
+    let bytes = 0;
+    try {
+      for (let segment = file.nextSegment(0); segment; segment = file.nextSegment(segment.offset + segment.length)) {
+        // A hole counts only in whole blocks: the data widens to block boundaries.
+        const start = segment.offset - (segment.offset % blockSize);
+        const end = Math.min(file.size, Math.ceil((segment.offset + segment.length) / blockSize) * blockSize);
+        for (let at = start; at < end; at += PIECE) {
+          const part = piece.subarray(0, Math.min(PIECE, end - at));
+          file.readInto(part, at);
+          writeAt(editor, number, at, part);
+          bytes += part.length;
+        }
+        segment.length = end - segment.offset;
+      }
+      if (editor.volume.inode(number).size < file.size) truncate(editor, number, file.size);
+      victim = editor.transact((tx) => {
+        this.#dress(tx, editor.inode(tx, number), tree, entry);
+        return nameIt(editor, tx, directory, name, number);
+      });
+    } catch (error) {
+      finishFreeing(editor, number);
+      throw error;
+    }
+    if (victim !== undefined) finishFreeing(editor, victim);
+    this.result.files++;
+    this.result.bytes += bytes;
+    return number;
+  }
+
+  #hardLink(number: number, directory: number, name: Uint8Array, existing: Inode | undefined): void {
+    if (existing?.number === number) return;
+    const editor = this.#editor;
+    if (!existing) link(editor, number, directory, name);
+    else linkOver(editor, number, directory, name);
+    this.result.hardLinks++;
+    this.#options.progress?.(this.result);
+  }
+
+  #existing(directory: number, name: Uint8Array): Inode | undefined {
+    const { volume } = this.#editor;
+    const number = volume.child(volume.inode(directory), name);
+    return number === undefined ? undefined : volume.inode(number);
+  }
+
+  #object(entry: HostEntry): NewObject {
+    const isDevice = entry.type === 'character' || entry.type === 'block';
+    return {
+      mode: entry.mode,
+      ...(this.#options.owner ?? { uid: entry.uid, gid: entry.gid }),
+      atime: entry.atime,
+      mtime: entry.mtime,
+      ...(entry.target ? { target: entry.target } : {}),
+      ...(isDevice ? { device: { major: entry.rdevMajor, minor: entry.rdevMinor } } : {}),
+    };
+  }
+
+  /** Everything the host says of it, whatever the directory handed down. */
+  #dress(tx: Transaction, inode: Inode, tree: HostTree, entry: HostEntry): void {
+    const { uid, gid } = this.#options.owner ?? entry;
+    inode.change(tx);
+    const { core } = inode;
+    core.uid = uid;
+    core.gid = gid;
+    core.mode = entry.mode;
+    for (const { name, value } of entry.xattrs) {
+      if (fromLinux(name, value)) storeXattr(this.#editor, tx, inode, name, value);
+      else tree.leftOut.add(entry.path, 'extended attribute', showPath(name));
+    }
+    inode.setTime('atime', entry.atime);
+    inode.setTime('mtime', entry.mtime);
+    inode.setTime('ctime', this.#editor.now());
+  }
+
+  #trying(entry: HostEntry, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#tell(error, entry);
+    }
+  }
+
+  /** One object failed; what would fail for all others too is thrown on. */
+  #tell(error: unknown, entry: HostEntry): void {
+    if (!(error instanceof CadastreError) || error.family === 'internal') throw error;
+    const { family, code, message, where, expected, found } = error;
+    const named = { ...where, path: showPath(entry.path.length > 0 ? entry.path : entry.name) };
+    const told = new CadastreError(family, code, message, { where: named, expected, found, cause: error });
+    if (family !== 'file' && family !== 'corrupt') throw told;
+    this.#options.failed(told);
+  }
+}
