@@ -9,7 +9,7 @@
  */
 import { BTREES, LongHeader, MAX_EXTENT_BLOCKS } from '../../formats/btree-blocks.ts';
 import { writeExtent } from '../../formats/extent.ts';
-import { FORMAT, InodeCore } from '../../formats/inode.ts';
+import { FORMAT, InodeCore, maxAttrExtents, maxDataExtents } from '../../formats/inode.ts';
 import {
   attrExtentCount,
   attrForkBytes,
@@ -22,7 +22,7 @@ import {
 import { setU64 } from '../../formats/struct.ts';
 import { Btree, type InodeRoot, TREE_TYPES, type TreeBlocks } from '../btree/btree.ts';
 import type { Transaction } from '../buffer/transaction.ts';
-import { corrupt, noSpace } from '../errors.ts';
+import { corrupt, fileError, noSpace } from '../errors.ts';
 import { inodeOwner } from '../space/owner.ts';
 import type { Space } from '../space/space.ts';
 import { type ExtentCursor, InlineExtents, RECORD, TreeExtents } from './extent-cursor.ts';
@@ -255,6 +255,12 @@ export class Fork {
     blockCount: number,
     unwritten: boolean,
   ): void {
+    const { view, base, number } = this.inode;
+    if (this.extentCount >= (this.isAttr ? maxAttrExtents(view, base) : maxDataExtents(view, base))) {
+      throw fileError('EFBIG', `inode ${number}: the ${this.name} fork is in too many pieces`, {
+        where: { inode: number },
+      });
+    }
     if (this.format === FORMAT.EXTENTS && this.extentCount >= this.inlineCapacity) {
       this.growToTree(tx, space);
       cursor = this.cursor(space);

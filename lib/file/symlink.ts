@@ -57,7 +57,6 @@ export function writeSymlink(tx: Transaction, space: Space, inode: Inode, target
   } else {
     fork.setFormat(FORMAT.EXTENTS);
     const blocks = symlinkBlocks(target.length, geometry.blockSize);
-    let done = 0;
     for (let at = 0; at < blocks; ) {
       const got = space.allocate(tx, {
         min: 1,
@@ -67,13 +66,16 @@ export function writeSymlink(tx: Transaction, space: Space, inode: Inode, target
         place: { fileBlock: at },
       });
       if (!got) throw noSpace(`no block for the target of symlink inode ${inode.number}`);
-      const { fsBlock, blockCount } = got;
-      fork.map(tx, space, at, fsBlock, blockCount, false);
-      const daddr = geometry.fsBlockToDaddr(fsBlock);
+      fork.map(tx, space, at, got.fsBlock, got.blockCount, false);
+      at += got.blockCount;
+    }
+    // One header for each extent as it is mapped in the end: neighbours have become one.
+    let done = 0;
+    fork.forEachExtent((_fileBlock, startBlock, blockCount) => {
+      const daddr = geometry.fsBlockToDaddr(startBlock);
       const buffer = tx.create(daddr, blockCount * geometry.blockSize, SYMLINK);
       done += writeSymlinkExtent(buffer.view, geometry, daddr, inode.number, target, done);
-      at += blockCount;
-    }
+    });
   }
   inode.core.size = target.length;
 }

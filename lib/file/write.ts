@@ -7,15 +7,30 @@
  *    goes to new blocks, and the old ones lose one owner.
  * 3. Where the image keeps checksums, every block a fork maps as written has one when the mapping changes.
  */
+import { MAX_EXTENT_BLOCKS } from '../../formats/btree-blocks.ts';
 import { crc32c } from '../../formats/checksum.ts';
 import type { Transaction } from '../buffer/transaction.ts';
 import type { Device } from '../device/device.ts';
-import { noSpace } from '../errors.ts';
+import { fileError, noSpace } from '../errors.ts';
 import { inodeOwner } from '../space/owner.ts';
 import type { Space } from '../space/space.ts';
 import { Fork, homeBlock } from './fork.ts';
 import type { Inode } from './inode.ts';
 import { FileReader } from './read.ts';
+import { releaseRange } from './release.ts';
+
+/** Throws EINVAL or EFBIG unless bytes offset .. offset + length can be part of a file: below 2^53, what numbers hold. */
+export function checkFileRange(offset: number, length: number): void {
+  if (!Number.isInteger(offset) || !Number.isInteger(length) || offset < 0 || length < 0) {
+    throw fileError('EINVAL', `no range of a file: ${length} bytes at ${offset}`);
+  }
+  if (offset + length > Number.MAX_SAFE_INTEGER) {
+    throw fileError('EFBIG', `a file ends below 2^53, not at ${offset + length}`, {
+      expected: `at most ${Number.MAX_SAFE_INTEGER}`,
+      found: offset + length,
+    });
+  }
+}
 
 export class FileWriter {
   readonly inode: Inode;
@@ -37,14 +52,17 @@ export class FileWriter {
 
   /**
    * Write bytes at `offset`; the file grows when they reach behind its end (the gap is a hole). Times are the caller's.
-   * Throws ENOSPC. A caller that writes much calls this in pieces of some MiB, one transaction each.
+   * Throws ENOSPC, EFBIG, EINVAL. A caller that writes much calls this in pieces of some MiB, one transaction each.
    */
   write(offset: number, bytes: Uint8Array): void {
+    checkFileRange(offset, bytes.length);
     if (bytes.length === 0) return;
     const { blockSize } = this.inode.geometry;
     const end = offset + bytes.length;
     const first = Math.floor(offset / blockSize);
     const last = Math.ceil(end / blockSize);
+    // In the block of the old end nothing has to be cleared: what is read of it ends there.
+    if (first > Math.floor(this.inode.size / blockSize)) this.clearBehindEnd(offset, first, Number.MAX_SAFE_INTEGER);
     let whole = bytes;
     if (offset % blockSize !== 0 || end % blockSize !== 0) {
       // Only the first and the last block can have old bytes around the new ones.
@@ -74,12 +92,48 @@ export class FileWriter {
     return this.#fillHole(fileBlock, padded.length / blockSize, padded, near);
   }
 
+  /**
+   * Make bytes of one block read as zeroes, where the block is mapped and written and they are not zeroes already.
+   * @param offset byte of the file. @param length bytes, up to the end of that block at most.
+   */
+  zeroInBlock(offset: number, length: number): void {
+    const { blockSize } = this.inode.geometry;
+    const block = Math.floor(offset / blockSize);
+    const inBlock = offset % blockSize;
+    const cursor = this.#fork.cursor();
+    if (!cursor.seekLE(block) || cursor.endBlock <= block || cursor.unwritten) return;
+    const whole = new Uint8Array(blockSize);
+    const from = this.inode.geometry.fsBlockToByte(cursor.startBlock + (block - cursor.fileBlock));
+    this.#device.read(from + inBlock, whole.subarray(inBlock, inBlock + length));
+    if (whole.every((byte) => byte === 0)) return;
+    this.#readBlock(block, whole);
+    whole.fill(0, inBlock, inBlock + length);
+    this.#writeBlocks(block, 1, whole);
+  }
+
+  /**
+   * The file is about to grow to `to` bytes: drop what blocks behind its end hold, so that the new part reads as zeroes.
+   * Its size does not change yet.
+   * @param untilBlock written extents below this file block are freed. @param units see release.ts.
+   * @returns units left; 0 = call again.
+   */
+  clearBehindEnd(to: number, untilBlock: number, units: number): number {
+    const { size, geometry } = this.inode;
+    const { blockSize } = geometry;
+    if (to <= size) return units;
+    if (size % blockSize !== 0) this.zeroInBlock(size, blockSize - (size % blockSize));
+    const from = Math.ceil(size / blockSize);
+    if (from >= untilBlock) return units;
+    return releaseRange(this.#tx, this.#space, this.#fork, from, untilBlock, units, { writtenOnly: true });
+  }
+
   #readBlock(fileBlock: number, into: Uint8Array): void {
     new FileReader(this.inode, this.#device, this.#space).read(fileBlock * this.inode.geometry.blockSize, into);
   }
 
   #writeBlocks(first: number, count: number, bytes: Uint8Array): void {
     const { blockSize, dialect } = this.inode.geometry;
+    this.#moved.length = 0;
     const end = first + count;
     let at = first;
     while (at < end) {
@@ -172,7 +226,7 @@ export class FileWriter {
   #allocate(fileBlock: number, max: number, near: number): { fsBlock: number; blockCount: number } {
     const got = this.#space.allocate(this.#tx, {
       min: 1,
-      max,
+      max: Math.min(max, MAX_EXTENT_BLOCKS),
       near: near || this.#nearFor(fileBlock),
       owner: inodeOwner(this.inode.number),
       place: { fileBlock },

@@ -6,7 +6,6 @@
  * 2. `writeImage` writes; until its last step the superblock says "in progress" and nobody opens the image.
  */
 import { sealCrc } from '../../formats/checksum.ts';
-import type { Geometry } from '../../formats/geometry.ts';
 import { Superblock, VERSION } from '../../formats/superblock.ts';
 import { BufferCache } from '../buffer/cache.ts';
 import { DirectTransaction } from '../buffer/direct.ts';
@@ -121,27 +120,27 @@ export function writeImage(
     const tx = new DirectTransaction(cache);
     const space = new Space(geometry);
     result = new Populate(tx, space, data, plan.from, options).run();
-    const counters = { ...space.countInodes(tx), freeBlocks: space.countFree(tx) };
-    tx.close();
-    writeCounters(device, geometry, counters, result.attributes);
+    closeContent(device, tx, space, result.attributes);
   }
   finishImage(device, plan.image);
   return result;
 }
 
-/** The superblock's sums, and the bit that says attributes are in use. */
-function writeCounters(
-  device: Device,
-  geometry: Geometry,
-  counters: { inodes: number; free: number; freeBlocks: number },
-  attributes: boolean,
-): void {
+/**
+ * The content of an image under construction is complete: write it, and the superblock's sums with the bit that says
+ * attributes are in use. `finishImage` comes next.
+ */
+export function closeContent(device: Device, tx: DirectTransaction, space: Space, attributes: boolean): void {
+  const { geometry } = tx;
+  const { inodes, free } = space.countInodes(tx);
+  const freeBlocks = space.countFree(tx);
+  tx.close();
   const sector = new Uint8Array(geometry.sectorSize);
   device.read(0, sector);
   const sb = Superblock.at(new DataView(sector.buffer));
-  sb.icount = counters.inodes;
-  sb.ifree = counters.free;
-  sb.fdblocks = counters.freeBlocks;
+  sb.icount = inodes;
+  sb.ifree = free;
+  sb.fdblocks = freeBlocks;
   if (attributes) sb.versionnum |= VERSION.ATTR;
   sealCrc(sector, Superblock.offsets.crc);
   device.write(0, sector);
