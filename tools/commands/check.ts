@@ -8,6 +8,8 @@ import { Progress } from '../ui/progress.ts';
 import { count, parseNumber, showSeconds, showSize } from '../ui/sizes.ts';
 
 const STATUS_PROBLEMS = 4;
+/** Nothing that could be checked: another format, or a feature we lack. */
+const STATUS_UNSUPPORTED = 8;
 
 interface Options {
   data?: boolean;
@@ -37,7 +39,8 @@ function run(image: string, options: Options): void {
     });
     progress.end();
     // Known before anything is printed: a reader that goes away does not change it.
-    if (!result.clean) process.exitCode = STATUS_PROBLEMS;
+    const isOurs = !result.problems.some(({ code }) => code === 'UNSUPPORTED');
+    if (!result.clean) process.exitCode = isOurs ? STATUS_PROBLEMS : STATUS_UNSUPPORTED;
     const { clean, problems, problemCount, counts } = result;
     if (options.json) {
       json({ clean, problems, problemCount, counts });
