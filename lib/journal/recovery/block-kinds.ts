@@ -4,7 +4,7 @@
  */
 import { AGF_MAGIC, AGFL_MAGIC, AGI_MAGIC } from '../../../formats/ag-headers.ts';
 import { AGF_TYPE, AGFL_TYPE, AGI_TYPE } from '../../../formats/ag-verify.ts';
-import { ATTR_LEAF, ATTR_LEAF_MAGIC } from '../../../formats/attribute.ts';
+import { ATTR_LEAF, ATTR_LEAF_MAGIC, ATTR_REMOTE, ATTR_REMOTE_MAGIC } from '../../../formats/attribute.ts';
 import type { BlockType } from '../../../formats/block-type.ts';
 import { BTREES } from '../../../formats/btree-blocks.ts';
 import { BTREE_BLOCK_TYPES } from '../../../formats/btree-verify.ts';
@@ -41,6 +41,7 @@ const BY_FIRST_WORD = new Map<number, Kind>([
   [AGF_MAGIC, kind(AGF_TYPE, BUFFER_TYPE.AGF, 64)],
   [AGI_MAGIC, kind(AGI_TYPE, BUFFER_TYPE.AGI, 296)],
   [AGFL_MAGIC, kind(AGFL_TYPE, BUFFER_TYPE.AGFL, 8)],
+  [ATTR_REMOTE_MAGIC, kind(ATTR_REMOTE, BUFFER_TYPE.ATTR_REMOTE, 16)],
   [SYMLINK_MAGIC, kind(SYMLINK, BUFFER_TYPE.SYMLINK, 16)],
   [DIR_BLOCK_MAGIC, kind(DIR_BLOCK, BUFFER_TYPE.DIR_BLOCK, 24)],
   [DIR_DATA_MAGIC, kind(DIR_DATA, BUFFER_TYPE.DIR_DATA, 24)],

@@ -3,7 +3,7 @@
  * a byte changes; the LSN rule (10.10) keeps old images from going over newer blocks.
  */
 
-import { sealCrc } from '../../../formats/checksum.ts';
+import { crcWithHole, sealCrc, storedCrc } from '../../../formats/checksum.ts';
 import { BASIC_BLOCK, type Geometry } from '../../../formats/geometry.ts';
 import { INODE_MAGIC, InodeCore } from '../../../formats/inode.ts';
 import { BUFFER_CHUNK, BUFFER_ITEM, BUFFER_TYPE, BUFFER_TYPE_SHIFT, BufferItem } from '../../../formats/log-items.ts';
@@ -13,7 +13,7 @@ import { comparePositions, type Position } from '../position.ts';
 import { isDirectoryType, isFamily, kindOf } from './block-kinds.ts';
 import { type LogItem, viewOf } from './checkpoints.ts';
 import type { RawBlock } from './raw-blocks.ts';
-import type { Replay } from './replay.ts';
+import type { ReplayState } from './replay-state.ts';
 
 const DQUOT_FLAGS = BUFFER_ITEM.USER_DQUOT | BUFFER_ITEM.PROJECT_DQUOT | BUFFER_ITEM.GROUP_DQUOT;
 export const DQUOT_BYTES = 136;
@@ -114,7 +114,7 @@ function forEachRun(item: LogItem, head: BufferHead, visit: (offset: number, byt
 }
 
 /** Replay one buffer item that is neither a cancel nor cancelled. */
-export function replayBuffer(replay: Replay, item: LogItem, head: BufferHead, lsn: Position): void {
+export function replayBuffer(replay: ReplayState, item: LogItem, head: BufferHead, lsn: Position): void {
   const { geometry, blocks } = replay;
   const block = blocks.get(head.daddr, head.length);
   if (head.flags & BUFFER_ITEM.INODES) {
@@ -128,26 +128,24 @@ export function replayBuffer(replay: Replay, item: LogItem, head: BufferHead, ls
     blocks.touch(block);
     return;
   }
-  if (!block.inGroup && isNewer(block, lsn, geometry)) {
-    replay.skipped++;
-    return;
+  const isPiece = isDirectoryType(head.logType) && head.length < geometry.dirBlockSize;
+  if (!block.inGroup && !isPiece) {
+    if (isNewer(block, lsn, geometry)) {
+      replay.skipped++;
+      return;
+    }
+    block.unsettled ||= !isWhole(block, geometry);
   }
   forEachRun(item, head, (offset, bytes) => block.data.set(bytes, offset));
-  const isPiece = isDirectoryType(head.logType) && head.length < geometry.dirBlockSize;
   if (isPiece) replay.pieces.push({ daddr: head.daddr, length: head.length });
   const kind = kindOf(block.view, geometry);
   if (isPiece && (head.logType !== BUFFER_TYPE.DA_NODE || head.length !== geometry.blockSize)) {
     block.type = undefined; // sealed when the whole directory block is known
   } else if (kind && isFamily(head.logType, kind.logType)) block.type = kind.type;
   else if (!isPiece) {
-    throw badItem(
-      `a buffer of type ${head.logType} holds something else`,
-      `type ${head.logType}`,
-      kind?.type.name ?? 'no magic',
-      {
-        daddr: head.daddr,
-      },
-    );
+    // A change of what the block was in an earlier life, over what it is now: a later image must make it whole.
+    block.type = undefined;
+    block.unsettled = true;
   }
   if (head.daddr === 0) replay.adoptSuperblock(block, lsn);
   blocks.touch(block);
@@ -158,7 +156,16 @@ function isNewer(block: RawBlock, lsn: Position, geometry: Geometry): boolean {
   const kind = kindOf(block.view, geometry);
   if (!kind || kind.type.lsnOffset < 0 || block.data.length < kind.uuidOffset + 16) return false;
   if (!geometry.isMetaUuid(block.view, kind.uuidOffset)) return false;
-  return !isOlder(block.view, kind.type.lsnOffset, lsn, true);
+  return !isOlder(block.view, kind.type.lsnOffset, lsn, true) && isWhole(block, geometry);
+}
+
+/**
+ * The block on the disk is not torn: its CRC says so. What a torn one says of its LSN is worth nothing, for its sectors are
+ * of different age; the log from the tail on has every change that any of them may lack.
+ */
+function isWhole(block: RawBlock, geometry: Geometry): boolean {
+  const offset = kindOf(block.view, geometry)?.type.crcOffset ?? -1;
+  return offset >= 0 && storedCrc(block.data, offset) === crcWithHole(block.data, offset);
 }
 
 /** The LSN at an offset lies before a place (`orNone`: 0 and null count as before everything). */

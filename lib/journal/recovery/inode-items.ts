@@ -25,7 +25,7 @@ import type { Position } from '../position.ts';
 import { badItem, checkPlace, DQUOT_BYTES, DQUOT_CRC, DQUOT_MAGIC, isOlder } from './buffer-items.ts';
 import { type LogItem, viewOf } from './checkpoints.ts';
 import type { RawBlock } from './raw-blocks.ts';
-import type { Replay } from './replay.ts';
+import type { ReplayState } from './replay-state.ts';
 
 const LSN = InodeCore.offsets.lsn;
 const CORE = InodeCore.size;
@@ -37,7 +37,7 @@ const DISK_DQUOT = 104;
 const DQUOT_LSN = 112;
 
 /** Replay one inode item (10.6). */
-export function replayInode(replay: Replay, item: LogItem, lsn: Position): void {
+export function replayInode(replay: ReplayState, item: LogItem, lsn: Position): void {
   const { geometry } = replay;
   const head = item.regions[0]!;
   if (head.length !== InodeItem.size) throw badItem('inode item has an unknown size', InodeItem.size, head.length);
@@ -61,7 +61,9 @@ export function replayInode(replay: Replay, item: LogItem, lsn: Position): void 
   if (view.getUint16(offset) !== INODE_MAGIC) {
     throw badItem('there is no inode where one is logged', INODE_MAGIC, view.getUint16(offset), { inode: ino });
   }
-  if (!isOlder(view, offset + LSN, { cycle: lsn.cycle, block: lsn.block + 1 }, false)) {
+  // An inode larger than a sector may be torn: then its LSN says nothing.
+  const isLater = !isOlder(view, offset + LSN, { cycle: lsn.cycle, block: lsn.block + 1 }, false);
+  if (isLater && !inodeCrcFault(view, offset, geometry)) {
     replay.skipped++;
     return;
   }
@@ -154,7 +156,7 @@ function writeRoot(region: Uint8Array, fork: Uint8Array, ino: number): void {
 }
 
 /** Replay an inode-create item: all slots become never-used inodes; what was in them later is logged behind it. */
-export function replayIcreate(replay: Replay, item: LogItem): void {
+export function replayIcreate(replay: ReplayState, item: LogItem): void {
   const { geometry } = replay;
   const head = item.regions[0]!;
   if (head.length !== IcreateItem.size)
@@ -183,6 +185,7 @@ export function replayIcreate(replay: Replay, item: LogItem): void {
     block.data.fill(0);
     block.type = undefined;
     block.slots.clear();
+    block.unsettled = false;
     for (let offset = 0; offset < bytes; offset += inodeSize, inode++) {
       const core = InodeCore.at(block.view, offset);
       core.magic = INODE_MAGIC;
@@ -198,7 +201,7 @@ export function replayIcreate(replay: Replay, item: LogItem): void {
 }
 
 /** Replay a dquot item: 104 bytes of a dquot that must be there already. */
-export function replayDquot(replay: Replay, item: LogItem, lsn: Position): void {
+export function replayDquot(replay: ReplayState, item: LogItem, lsn: Position): void {
   const { geometry } = replay;
   const head = item.regions[0]!;
   if (head.length < DquotItem.size) throw badItem('dquot item is too short', DquotItem.size, head.length);
@@ -229,7 +232,7 @@ export function replayDquot(replay: Replay, item: LogItem, lsn: Position): void 
 }
 
 /** An old way to exchange files: the blocks of the extent tree still name the other inode. */
-export function replayOwner(replay: Replay, change: { inode: number; attr: boolean; lsn: Position }): void {
+export function replayOwner(replay: ReplayState, change: { inode: number; attr: boolean; lsn: Position }): void {
   const { geometry, blocks } = replay;
   const { inode } = change;
   const ag = geometry.agOfInode(inode);

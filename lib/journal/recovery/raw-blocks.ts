@@ -27,6 +27,8 @@ export class RawBlock {
   dirty = false;
   /** Changed by the group at work: an LSN on the disk says nothing about it. */
   inGroup = false;
+  /** Torn, or of another kind than the log says: it need not verify before everything is replayed, but then it must. */
+  unsettled = false;
   /** What to seal and verify it as; undefined for blocks without one header. */
   type: BlockType | undefined = undefined;
   /** Offsets of the inode slots that the group changed. */
@@ -41,6 +43,17 @@ export class RawBlock {
   get end(): number {
     return this.daddr + this.data.length / BASIC_BLOCK;
   }
+}
+
+function verifyReplayed(type: BlockType, block: RawBlock, geometry: Geometry): void {
+  const { view, daddr } = block;
+  const fault = type.verify(view, geometry, daddr);
+  if (!fault) return;
+  throw corrupt('REPLAY_BLOCK', `log replay makes a ${type.name} that is not valid: ${fault.field} is ${fault.found}`, {
+    where: { daddr, structure: type.name, field: fault.field },
+    expected: fault.expected,
+    found: fault.found,
+  });
 }
 
 export class RawBlocks {
@@ -88,13 +101,38 @@ export class RawBlocks {
     if (this.#bytes > LIMIT) this.flush();
   }
 
-  /** Write everything and forget it. Durable after the device's flush. */
+  /**
+   * Everything is replayed: verify what could not be before, write everything, forget it. Durable after the device's flush.
+   * Throws `corrupt` REPLAY_BLOCK.
+   */
+  finish(geometry: Geometry): void {
+    for (const block of this.#blocks.values()) {
+      if (!block.unsettled || !block.dirty) continue;
+      if (!block.type) {
+        throw corrupt('REPLAY_BLOCK', 'log replay leaves a block that is no structure', {
+          where: { daddr: block.daddr },
+        });
+      }
+      verifyReplayed(block.type, block, geometry);
+      block.unsettled = false;
+    }
+    this.flush();
+  }
+
+  /** Write what is settled and forget it. */
   flush(): void {
-    const dirty = [...this.#blocks.values()].filter((block) => block.dirty).sort((a, b) => a.daddr - b.daddr);
+    const dirty = [...this.#blocks.values()].filter((block) => block.dirty && !block.unsettled);
+    dirty.sort((a, b) => a.daddr - b.daddr);
     for (const block of dirty) this.#write(block);
+    const kept = [...this.#blocks.values()].filter((block) => block.dirty);
     this.#blocks.clear();
     this.#cover.clear();
     this.#bytes = 0;
+    for (const block of kept) {
+      this.#blocks.set(block.daddr, block);
+      this.#bytes += block.data.length;
+      this.#eachCover(block, (set) => set.add(block));
+    }
   }
 
   #write(block: RawBlock): void {
@@ -104,7 +142,7 @@ export class RawBlocks {
 
   #seal(block: RawBlock, geometry: Geometry, lsn: Position): void {
     block.inGroup = false;
-    const { type, view, data, daddr } = block;
+    const { type, view, data } = block;
     for (const offset of block.slots) {
       const ino = getU64(view, offset + InodeCore.offsets.ino);
       const fault = inodeCoreFault(view, offset, geometry, ino);
@@ -124,18 +162,7 @@ export class RawBlocks {
       view.setUint32(type.lsnOffset + 4, lsn.block);
     }
     if (type.crcOffset >= 0) sealCrc(data, type.crcOffset);
-    const fault = type.verify(view, geometry, daddr);
-    if (fault) {
-      throw corrupt(
-        'REPLAY_BLOCK',
-        `log replay makes a ${type.name} that is not valid: ${fault.field} is ${fault.found}`,
-        {
-          where: { daddr, structure: type.name, field: fault.field },
-          expected: fault.expected,
-          found: fault.found,
-        },
-      );
-    }
+    if (!block.unsettled) verifyReplayed(type, block, geometry);
   }
 
   #eachCover(block: RawBlock, visit: (set: Set<RawBlock>, key: number) => void): void {

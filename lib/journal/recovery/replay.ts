@@ -22,6 +22,7 @@ import { badItem, bufferHead, replayBuffer } from './buffer-items.ts';
 import { type Checkpoint, forEachCheckpoint, itemTypeName, type LogItem, viewOf } from './checkpoints.ts';
 import { replayDquot, replayIcreate, replayInode, replayOwner } from './inode-items.ts';
 import { type RawBlock, RawBlocks } from './raw-blocks.ts';
+import type { ReplayState } from './replay-state.ts';
 
 /** Bytes of intents without done items that are kept: no log of a healthy system comes near it. */
 const MAX_INTENT_BYTES = 64 * 2 ** 20;
@@ -60,8 +61,8 @@ const REALTIME = new Set<number>([
 ]);
 const isDone = (type: number): boolean => INTENTS.has(type - 1);
 
-/** State of a replay, shared by the files that replay one kind of item each. */
-export class Replay {
+/** A replay at work. */
+class Replay implements ReplayState {
   geometry: Geometry;
   readonly blocks: RawBlocks;
   readonly bmbtType = BTREE_BLOCK_TYPES.bmbt;
@@ -243,7 +244,7 @@ export function replayLog(device: Device, geometry: Geometry, state: LogState): 
   forEachCheckpoint(device, geometry, state, (checkpoint) => replay.scan(checkpoint));
   forEachCheckpoint(device, geometry, state, (checkpoint) => replay.apply(checkpoint));
   replay.endGroup();
-  replay.blocks.flush();
+  replay.blocks.finish(replay.geometry);
   device.flush();
   const { checkpoints, items, skipped, pieces, directories } = replay;
   return {
