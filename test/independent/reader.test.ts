@@ -16,6 +16,7 @@ import { Fork } from '../../lib/file/fork.ts';
 import type { Inode } from '../../lib/file/inode.ts';
 import { editFork } from '../../lib/file/inode-fork-blocks.ts';
 import { FileWriter } from '../../lib/file/write.ts';
+import { openImage } from '../../lib/index.ts';
 import { inodeOwner } from '../../lib/space/owner.ts';
 import { Volume } from '../../lib/volume/volume.ts';
 import { setAttribute } from '../../lib/xattr/write.ts';
@@ -188,6 +189,49 @@ describe.runIf(requireOracle('python'))('images of this project', () => {
         true,
       );
       expect('shared blocks' in forms).toBe(options.features?.reflink !== false);
+    });
+  });
+});
+
+describe('images changed through the journal', () => {
+  it.each(['cadastre', 'xfs'] as const)('%s', (dialect) => {
+    withTempDir((directory) => {
+      const source = join(directory, 'source');
+      mkdirSync(source);
+      const path = join(directory, 'image');
+      makeImage(path, { source, dialect, size: 64 * MIB });
+      const image = openImage(path);
+      const files = new Map<string, Uint8Array>();
+      // Every third name goes again, every fifth moves, every seventh is overwritten in the middle or cut.
+      for (let i = 0; i < 900; i++) {
+        if (i % 300 === 0) image.mkdirSync(`/folder-${i / 300}`);
+        const name = `/folder-${Math.floor(i / 300)}/${'n'.repeat(i % 40)}${i}`;
+        const content = noise((i * 37) % 9000, i);
+        image.writeFileSync(name, content);
+        files.set(name, content);
+        if (i % 3 === 0) {
+          image.unlinkSync(name);
+          files.delete(name);
+        } else if (i % 5 === 0) {
+          image.renameSync(name, `/moved-${i}`);
+          files.delete(name);
+          files.set(`/moved-${i}`, content);
+        } else if (i % 7 === 0 && content.length > 0) {
+          const length = Math.floor(content.length / 2);
+          image.truncateSync(name, length);
+          image.appendFileSync(name, 'the end');
+          files.set(name, Buffer.concat([content.subarray(0, length), Buffer.from('the end')]));
+        }
+        if (i % 200 === 199) image.flush();
+      }
+      image.unmount();
+      readImage(path, ({ tree }) => {
+        const found = [...tree]
+          .filter(([, info]) => info.type === 'file')
+          .map(([name, info]) => `${name} ${info.sha256}`);
+        const expected = [...files].map(([name, content]) => `${name} ${sha256(content)}`);
+        expect(found.sort()).toEqual(expected.sort());
+      });
     });
   });
 });
