@@ -5,7 +5,20 @@
  * Says what was skipped and why; ends with a status other than 0 on any difference. Leaves nothing behind.
  */
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -108,7 +121,11 @@ const pieces = [Buffer.alloc(PIECE), Buffer.alloc(PIECE)];
 function sameContent(treeA, a, treeB, b) {
   const files = [treeA.openFile(a), treeB.openFile(b)];
   try {
-    for (let at = 0; at < a.size; at += PIECE) {
+    for (let at = 0; at < a.size; ) {
+      // Where both have a hole there is nothing to read.
+      const data = Math.min(...files.map((file) => file.nextSegment(at)?.offset ?? a.size));
+      if (data >= a.size) break;
+      at = data;
       const length = Math.min(PIECE, a.size - at);
       const [one, other] = files.map((file, i) => {
         const piece = pieces[i].subarray(0, length);
@@ -116,6 +133,7 @@ function sameContent(treeA, a, treeB, b) {
         return piece;
       });
       if (!one.equals(other)) return false;
+      at += length;
     }
     return true;
   } finally {
@@ -123,14 +141,32 @@ function sameContent(treeA, a, treeB, b) {
   }
 }
 
-/** The project's own packages; where there are none, its sources and documents. */
-function chooseSource() {
-  const packages = join(root, 'node_modules');
-  if (existsSync(packages)) return packages;
+/**
+ * A copy of the project's own packages (its sources and documents where there are none): a tool that runs meanwhile may
+ * write into the original. With a few things in it that packages do not have.
+ */
+function makeSource() {
   const copy = join(scratch, 'source');
   mkdirSync(copy);
-  for (const folder of ['docs', 'lib']) cpSync(join(root, folder), join(copy, folder), { recursive: true });
-  return copy;
+  const packages = join(root, 'node_modules');
+  const [from, names] = existsSync(packages)
+    ? [packages, readdirSync(packages).filter((name) => !name.startsWith('.') || name === '.bin')]
+    : [root, ['docs', 'lib']];
+  for (const name of names) {
+    cpSync(join(from, name), join(copy, name), { recursive: true, preserveTimestamps: true, verbatimSymlinks: true });
+  }
+  const odd = join(copy, 'odd things');
+  mkdirSync(odd);
+  const notText = Buffer.concat([Buffer.from(`${odd}/not text `), Buffer.from([0xff, 0xfe])]);
+  writeFileSync(notText, 'a name that is not UTF-8');
+  linkSync(notText, join(odd, 'the same file'));
+  writeFileSync(join(odd, 'mostly a hole'), 'start');
+  truncateSync(join(odd, 'mostly a hole'), 2 ** 32);
+  chmodSync(join(odd, 'mostly a hole'), 0o4711);
+  symlinkSync('a long way '.repeat(60), join(odd, 'a long symlink'));
+  spawnSync('mkfifo', [join(odd, 'fifo')]);
+  spawnSync('setfattr', ['-n', 'user.demo', '-v', 'kept', join(odd, 'the same file')]);
+  return [copy, from];
 }
 
 /** A real kernel reads what we wrote: through a loop device as root, else in user-mode-linux. */
@@ -158,9 +194,9 @@ function judgeByKernel(image, source) {
 }
 
 try {
-  const source = chooseSource();
+  const [source, original] = makeSource();
   const start = performance.now();
-  say(`cadastre demo: images out of ${source}`);
+  say(`cadastre demo: images out of ${original}, and a few odd things`);
   for (const format of ['cadastre', 'xfs']) {
     const image = join(scratch, `${format}.img`);
     const out = join(scratch, `${format}-out`);
