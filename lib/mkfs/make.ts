@@ -12,7 +12,7 @@ import { DirectTransaction } from '../buffer/direct.ts';
 import type { Device } from '../device/device.ts';
 import { GatherDevice } from '../device/gather.ts';
 import { MemoryDevice } from '../device/memory.ts';
-import { noSpace } from '../errors.ts';
+import { CadastreError, noSpace } from '../errors.ts';
 import type { HostTree } from '../host/tree.ts';
 import { TreePlan } from '../populate/plan.ts';
 import { Populate, type PopulateOptions, type PopulateResult } from '../populate/populate.ts';
@@ -42,6 +42,8 @@ export interface MakePlan {
 const AUTO_SLACK = 0.1;
 const AUTO_SLACK_BYTES = 1 << 20;
 const AUTO_STEP = 1.05;
+/** No image is made larger than this just because smaller ones are refused. */
+const MAX_AUTO_BYTES = 2 ** 50;
 const MIB = 1 << 20;
 
 /**
@@ -54,7 +56,7 @@ export function planMake(options: MakeOptions): MakePlan {
     const image = planImage({ ...rest, size });
     const available = availableWhenEmpty(image);
     const tree = from && TreePlan.measure(from, image.geometry);
-    if (tree && tree.need.total > available) {
+    if (tree && !(available >= tree.need.total && inodesFit(image, tree))) {
       const fits = planAuto(rest, tree);
       const { blockSize } = image.geometry;
       throw noSpace(
@@ -65,9 +67,10 @@ export function planMake(options: MakeOptions): MakePlan {
     }
     return { image, from, tree, available };
   }
-  const smallest = planImage({ ...rest, size: Math.max(rest.dialect.minImageBytes, 64 * MIB) });
+  const start = Math.max(rest.dialect.minImageBytes, from ? 64 * MIB : 0);
+  const smallest = smallestFrom(rest, start, () => true);
   const tree = from ? TreePlan.measure(from, smallest.geometry) : undefined;
-  const image = tree ? planAuto(rest, tree) : planImage({ ...rest, size: rest.dialect.minImageBytes });
+  const image = tree ? planAuto(rest, tree) : smallest;
   return { image, from, tree, available: availableWhenEmpty(image) };
 }
 
@@ -76,22 +79,50 @@ function planAuto(options: Omit<MkfsOptions, 'size'>, tree: TreePlan): ImagePlan
   const blockSize = options.blockSize ?? 4096;
   const content = tree.need.total * blockSize;
   const wanted = Math.ceil((content * (1 + AUTO_SLACK) + AUTO_SLACK_BYTES) / blockSize);
-  let low = Math.max(options.dialect.minImageBytes, Math.floor(content / MIB) * MIB);
-  let high = low;
-  let plan = planImage({ ...options, size: high });
-  while (availableWhenEmpty(plan) < wanted) {
+  const start = Math.max(options.dialect.minImageBytes, Math.floor(content / MIB) * MIB);
+  return smallestFrom(options, start, (plan) => inodesFit(plan, tree) && availableWhenEmpty(plan) >= wanted);
+}
+
+/** The smallest image of at least `start` bytes, in whole MiB, that can be made with these options and fits. */
+function smallestFrom(
+  options: Omit<MkfsOptions, 'size'>,
+  start: number,
+  fits: (plan: ImagePlan) => boolean,
+): ImagePlan {
+  const attempt = (size: number): ImagePlan | undefined => {
+    try {
+      const plan = planImage({ ...options, size });
+      return fits(plan) ? plan : undefined;
+    } catch (error) {
+      // Too small for its log, or for an AG: a larger one may do.
+      if (error instanceof CadastreError && error.code === 'IMAGE_TOO_SMALL' && size < MAX_AUTO_BYTES) return undefined;
+      throw error;
+    }
+  };
+  let low = start;
+  let high = start;
+  let plan = attempt(high);
+  while (!plan) {
     low = high;
     high = Math.ceil((high * AUTO_STEP + 4 * MIB) / MIB) * MIB;
-    plan = planImage({ ...options, size: high });
+    plan = attempt(high);
   }
   while (high - low > MIB) {
     const middle = Math.ceil((low + high) / 2 / MIB) * MIB;
     if (middle >= high) break;
-    const tried = planImage({ ...options, size: middle });
-    if (availableWhenEmpty(tried) >= wanted) [high, plan] = [middle, tried];
+    const tried = attempt(middle);
+    if (tried) [high, plan] = [middle, tried];
     else low = middle;
   }
   return plan;
+}
+
+/** True when so many inodes may exist: a superblock limits the share of space that inodes take. */
+function inodesFit({ geometry }: ImagePlan, tree: TreePlan): boolean {
+  const { blocks, imaxPct, chunkBlocks, inodesPerBlock } = geometry;
+  if (imaxPct === 0) return true;
+  const limit = Math.floor(Math.floor((blocks * imaxPct) / 100) / chunkBlocks) * chunkBlocks * inodesPerBlock;
+  return tree.inodes + geometry.chunkInodes <= limit;
 }
 
 /** Blocks that content may take: what an empty image has free less what its trees hold back. Tried in memory. */
@@ -119,7 +150,7 @@ export function writeImage(
     const cache = new BufferCache(data, geometry);
     const tx = new DirectTransaction(cache);
     const space = new Space(geometry);
-    result = new Populate(tx, space, data, plan.from, options).run();
+    result = new Populate(tx, space, data, plan.from, options, plan.tree).run();
     closeContent(device, tx, space, result.attributes);
   }
   finishImage(device, plan.image);

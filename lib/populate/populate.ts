@@ -8,7 +8,7 @@
  * 3. The transaction is direct: what a failure leaves behind says "in progress" and nobody opens it.
  */
 import { ftypeOfMode, MODE, S_IFMT } from '../../formats/inode.ts';
-import type { Time } from '../../formats/time.ts';
+import { BIGTIME_MAX_SECONDS, type Time } from '../../formats/time.ts';
 import type { DirectTransaction } from '../buffer/direct.ts';
 import type { Device } from '../device/device.ts';
 import { buildDirectory, initialise } from '../directory/directory.ts';
@@ -25,6 +25,7 @@ import type { HostEntry, HostTree } from '../host/tree.ts';
 import type { Space } from '../space/space.ts';
 import { type AttributeEntry, buildAttributes, shortformBytesOf } from '../xattr/build.ts';
 import { fromLinux } from '../xattr/linux-names.ts';
+import type { TreePlan } from './plan.ts';
 
 export interface PopulateOptions {
   /** Everything is owned by these instead of what the host says. */
@@ -75,12 +76,22 @@ export class Populate {
   readonly #device: Device;
   readonly #tree: HostTree;
   readonly #options: PopulateOptions;
+  readonly #plan: TreePlan | undefined;
   readonly #links = new Map<string, number>();
   readonly #piece: Uint8Array;
   /** Where the last data of each AG ended: the next file goes right behind it. */
   readonly #dataEnd: Float64Array;
 
-  constructor(tx: DirectTransaction, space: Space, device: Device, tree: HostTree, options: PopulateOptions) {
+  /** @param plan the count of the same tree: what it kept of the walk is not read again. */
+  constructor(
+    tx: DirectTransaction,
+    space: Space,
+    device: Device,
+    tree: HostTree,
+    options: PopulateOptions,
+    plan?: TreePlan,
+  ) {
+    this.#plan = plan;
     this.#tx = tx;
     this.#space = space;
     this.#device = device;
@@ -104,7 +115,7 @@ export class Populate {
     this.result.directories++;
     const entries: { name: Uint8Array; inode: number; ftype: number }[] = [];
     const below: PendingDirectory[] = [];
-    for (const entry of this.#tree.readDirectory(at.entry)) {
+    for (const entry of this.#plan?.takeListing(at.entry) ?? this.#tree.readDirectory(at.entry)) {
       const inode = this.#atPath(entry, () => this.#entry(entry, at.inode));
       entries.push({ name: entry.name, inode, ftype: ftypeOfMode(entry.mode) });
       if (entry.directory) below.push({ entry, inode, parent: at.inode });
@@ -162,6 +173,7 @@ export class Populate {
 
   #create(number: number, entry: HostEntry): Inode {
     const { owner, time } = this.#options;
+    this.#noteTime(entry);
     return initialiseInode(this.#tx, number, {
       mode: entry.mode,
       uid: owner?.uid ?? entry.uid,
@@ -174,6 +186,13 @@ export class Populate {
       device: { major: entry.rdevMajor, minor: entry.rdevMinor },
       forkoff: 0,
     });
+  }
+
+  /** A time that the image cannot hold becomes the nearest one that it can: say so. */
+  #noteTime(entry: HostEntry): void {
+    const { seconds } = entry.mtime;
+    const last = this.#tx.geometry.features.bigtime ? BIGTIME_MAX_SECONDS : 2 ** 31 - 1;
+    if (seconds < -(2 ** 31) || seconds > last) this.#tree.leftOut.add(entry.path, 'time', `${seconds} s since 1970`);
   }
 
   /** Access times are not content: a reproducible image takes the modification time's clamp for them. */
