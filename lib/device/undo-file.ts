@@ -67,6 +67,11 @@ export class UndoFileWriter {
     this.#sequence = sequence;
   }
 
+  /** Blocks in the file. */
+  get blocks(): number {
+    return this.#sequence;
+  }
+
   /** Start an empty file. */
   static start(file: Device, imageSize: number, uuid: Uint8Array): UndoFileWriter {
     const head = new Uint8Array(HEAD);

@@ -81,6 +81,10 @@ export class UndoDevice implements Device {
   get readOnly(): boolean {
     return this.#image.readOnly;
   }
+  /** Nothing was written over so far: there is nothing to undo. */
+  get isEmpty(): boolean {
+    return this.#writer.blocks === 0;
+  }
 
   read(offset: number, into: Uint8Array): void {
     this.#image.read(offset, into);

@@ -58,15 +58,20 @@ export function setMode(editor: Editor, tx: Transaction, inode: Inode, mode: num
 export function chown(editor: Editor, number: number, uid: number | undefined, gid: number | undefined): void {
   editor.transact((tx) => {
     const inode = editor.inode(tx, number);
-    inode.change(tx);
-    if (uid !== undefined) inode.core.uid = uid;
-    if (gid !== undefined) inode.core.gid = gid;
-    const { mode } = inode.core;
-    if (!inode.isDirectory && (mode & SET_IDS) !== 0) {
-      inode.core.mode = mode & ~(SETUID | ((mode & GROUP_EXEC) !== 0 ? SETGID : 0));
-    }
+    setOwner(tx, inode, uid, gid);
     editor.touch(tx, inode, false);
   });
+}
+
+/** The same inside a transaction, times untouched. */
+export function setOwner(tx: Transaction, inode: Inode, uid: number | undefined, gid: number | undefined): void {
+  inode.change(tx);
+  if (uid !== undefined) inode.core.uid = uid;
+  if (gid !== undefined) inode.core.gid = gid;
+  const { mode } = inode.core;
+  if (!inode.isDirectory && (mode & SET_IDS) !== 0) {
+    inode.core.mode = mode & ~(SETUID | ((mode & GROUP_EXEC) !== 0 ? SETGID : 0));
+  }
 }
 
 /** Set access and modification time (undefined: as it is). */
