@@ -19,6 +19,7 @@ import {
   maxRootRecords,
   S_IFMT,
 } from '../../../formats/inode.ts';
+import { inodeCrcFault } from '../../../formats/inode-verify.ts';
 import { BUFFER_TYPE, DquotItem, IcreateItem, INODE_ITEM, InodeItem } from '../../../formats/log-items.ts';
 import { getU64, NULL32, setU64 } from '../../../formats/struct.ts';
 import type { Position } from '../position.ts';
