@@ -3,7 +3,6 @@ import type { Command } from 'commander';
 import { volumeInformation } from '../../lib/volume/info.ts';
 import { jsonOption } from '../command.ts';
 import { withVolume } from '../ui/image.ts';
-import { logState } from '../ui/log-state.ts';
 import { json, note } from '../ui/output.ts';
 import { showSize } from '../ui/sizes.ts';
 import { facts } from '../ui/table.ts';
@@ -13,9 +12,9 @@ export function define(command: Command): void {
     .argument('<image>')
     .addOption(jsonOption())
     .action((image: string, options: { json?: boolean }) =>
-      withVolume(image, (volume) => {
+      withVolume(image, (volume, state) => {
         const information = volumeInformation(volume);
-        const log = { state: logState(volume.device, volume.geometry), ...information.log };
+        const log = { state, ...information.log };
         if (options.json) {
           json({ ...information, log });
           return;

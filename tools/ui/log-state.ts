@@ -8,3 +8,5 @@ import type { Device } from '../../lib/device/device.ts';
 export function logState(device: Device, geometry: Geometry): LogState {
   return observeLog(new CheckContext(device, geometry, new ProblemLog(8), {}));
 }
+
+export type { LogState };
