@@ -77,7 +77,7 @@ export class Inode {
     must(view.getUint32(96) === NULL32, `${what}: nextUnlinked`);
     if (this.mode === 0) {
       // 7.5
-      for (const at of [16, 56, 60, 64, 68]) must(view.getUint32(at) === 0, `${what}: free, but byte ${at}`);
+      for (const at of [16, 64, 68]) must(view.getUint32(at) === 0, `${what}: free, but byte ${at}`);
       must(view.getUint8(82) === 0, `${what}: free, but forkoff`);
       return;
     }
