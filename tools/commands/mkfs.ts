@@ -51,6 +51,8 @@ interface Options extends Partial<Record<SizeOption, string>>, Partial<Record<Fe
   imaxpct?: string;
   reproducible?: boolean;
   force?: boolean;
+  dryRun?: boolean;
+  undo?: string;
   quiet?: boolean;
   json?: boolean;
 }
@@ -81,6 +83,8 @@ export function define(command: Command): void {
   }
   command
     .option('--force', 'overwrite what is there, even if it is in use')
+    .addOption(new Option('--dry-run', 'do everything but write (in memory)').conflicts('undo'))
+    .option('--undo <file>', 'keep the old bytes in a new file: `cadastre undo` puts them back')
     .option('--quiet', 'print nothing but errors')
     .addOption(jsonOption())
     .action((image: string, options: Options) => make(image, options));
@@ -107,7 +111,7 @@ async function make(image: string, options: Options): Promise<void> {
       ? emptyWork(makeOptions, times)
       : (await import('../mkfs/fill.ts')).fillWork(options.from, makeOptions, times, owner, progress);
   try {
-    const opened = await openTarget(target, work.image.size);
+    const opened = await openTarget(target, work.image.size, options);
     let finished = false;
     try {
       work.write(opened);
@@ -194,6 +198,7 @@ function report(image: string, options: Options, work: Work, seconds: number): v
       agBlocks: geometry.agBlocks,
       logBlocks: geometry.logBlocks,
       uuid: uuidText(geometry.uuid),
+      ...(options.dryRun ? { dryRun: true } : {}),
       ...(filled ? { populated: filled.result, leftOut: filled.leftOut.toJSON() } : {}),
     });
     return;
@@ -205,6 +210,7 @@ function report(image: string, options: Options, work: Work, seconds: number): v
     `${image}: ${geometry.dialect.name}, ${showSize(size)}, ${count(geometry.agCount, 'allocation group')}, ` +
       `blocks of ${showSize(geometry.blockSize)}, uuid ${uuidText(geometry.uuid)}`,
   );
+  if (options.dryRun) line('dry run: nothing was written');
   if (!filled) return;
   const { files, bytes, directories, symlinks, others, hardLinks } = filled.result;
   const parts = [`${count(files, 'file')} (${showSize(bytes)})`, count(directories, 'directory', 'directories')];

@@ -4,6 +4,7 @@
  */
 import { closeSync, openSync, readSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join, sep } from 'node:path';
+import type { Device } from '../../lib/device/device.ts';
 import { FileDevice } from '../../lib/device/file.ts';
 import { deviceError, usage } from '../../lib/errors.ts';
 
@@ -16,7 +17,7 @@ export interface Target {
 }
 
 export interface OpenTarget {
-  readonly device: FileDevice;
+  readonly device: Device;
   /** It reads as zeroes everywhere. */
   readonly blank: boolean;
   /** Close; a file that was made here and did not become an image is removed. */
@@ -83,13 +84,25 @@ function deviceBytes(path: string): number {
   return device.size;
 }
 
+/** How it is to be written. */
+export interface TargetOptions {
+  /** Keep the old bytes in this new file. */
+  undo?: string;
+  /** Nothing is written: the image is made in memory. */
+  dryRun?: boolean;
+}
+
 /** Open for writing with `size` bytes, locked against other runs of this tool. */
-export async function openTarget(target: Target, size: number): Promise<OpenTarget> {
+export async function openTarget(target: Target, size: number, options: TargetOptions = {}): Promise<OpenTarget> {
   const { path } = target;
   if (target.isBlockDevice && size > target.bytes) {
     throw deviceError('SHORT_DEVICE', `${path} has ${target.bytes} bytes, the image needs ${size}`, {
       where: { path },
     });
+  }
+  if (options.dryRun) {
+    const { MemoryDevice } = await import('../../lib/device/memory.ts');
+    return { device: new MemoryDevice(size), blank: true, close: () => {} };
   }
   // A new file is made exclusively: nobody else can have it, so there is nothing to lock.
   const holder = openHost(path, target.exists ? 'r+' : 'wx+');
@@ -98,14 +111,17 @@ export async function openTarget(target: Target, size: number): Promise<OpenTarg
       const { lockImage } = await import('../../lib/host/lock.ts');
       lockImage(holder, path);
     }
-    const device = new FileDevice(path, 'rw');
+    const file = new FileDevice(path, 'rw');
+    const device = options.undo === undefined ? file : await undoOver(file, options.undo);
+    // A file is emptied, but for undo: then only what is written over has to be kept.
+    const blank = !target.isBlockDevice && (options.undo === undefined || !target.exists);
     if (!target.isBlockDevice) {
-      device.resize(0);
+      if (blank) device.resize(0);
       device.resize(size);
     }
     return {
       device,
-      blank: !target.isBlockDevice,
+      blank,
       close(finished) {
         device.close();
         closeSync(holder);
@@ -115,6 +131,16 @@ export async function openTarget(target: Target, size: number): Promise<OpenTarg
   } catch (error) {
     closeSync(holder);
     if (!target.exists) rmSync(path, { force: true });
+    throw error;
+  }
+}
+
+async function undoOver(file: FileDevice, path: string): Promise<Device> {
+  const { startUndo } = await import('../edit/open.ts');
+  try {
+    return startUndo(file, path);
+  } catch (error) {
+    file.close();
     throw error;
   }
 }
