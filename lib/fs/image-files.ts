@@ -7,7 +7,7 @@
  * 3. The caller has root's rights: nothing is refused for permission, but execution without any x bit (`access`).
  * 4. Reading does not change access times.
  */
-import { MODE, S_IFMT } from '../../formats/inode.ts';
+import { MODE } from '../../formats/inode.ts';
 import type { Time } from '../../formats/time.ts';
 import type { Device } from '../device/device.ts';
 import { OverlayDevice } from '../device/overlay.ts';
@@ -24,7 +24,7 @@ import { create, letGo, link, rename, unlink } from '../volume/names.ts';
 import { openSuperblock } from '../volume/open.ts';
 import { compareNames, type DirectoryEntry, Volume } from '../volume/volume.ts';
 import { ACCESS, OPEN } from './flags.ts';
-import { type Follow, lookupPath, type Place, resolvePath } from './lookup.ts';
+import { type Follow, lookupPath, type Place, resolvePath, tooLong } from './lookup.ts';
 import { Names } from './name-rules.ts';
 import { removeTree } from './remove-tree.ts';
 import { type FileStat, statInode } from './stat.ts';
@@ -113,6 +113,10 @@ export class ImageFiles {
     const creates = (flags & OPEN.CREAT) !== 0;
     const exclusive = creates && (flags & OPEN.EXCL) !== 0;
     const follow: Follow = exclusive ? 'never' : (flags & OPEN.NOFOLLOW) !== 0 ? 'slash' : 'always';
+    // A name with a slash is refused before a symlink there is looked at.
+    if (creates && path[path.length - 1] === 0x2f && this.#lookup(path, 'never').last === 'name') {
+      throw fileError('EISDIR', 'a file cannot be made with a slash');
+    }
     const place = lookupPath(this.volume, path, follow);
     if (creates && place.slash && place.last === 'name')
       throw fileError('EISDIR', 'a file cannot be made with a slash');
@@ -332,10 +336,12 @@ export class ImageFiles {
 
   rename(from: Uint8Array, to: Uint8Array): void {
     const editor = this.#writable();
-    const source = this.#lookup(from, 'never');
-    const target = this.#lookup(to, 'never');
+    const source = lookupPath(this.volume, from, 'never', true);
+    const target = lookupPath(this.volume, to, 'never', true);
     if (source.last !== 'name' || target.last !== 'name') throw fileError('EBUSY', '/, . and .. cannot be renamed');
+    if (source.tooLong) throw tooLong(source.name);
     if (!source.inode) throw fileError('ENOENT', 'no such file or directory');
+    if (target.tooLong) throw tooLong(target.name);
     if (!source.inode.isDirectory && (source.slash || target.slash))
       throw fileError('ENOTDIR', 'it is not a directory');
     new Names(this.volume).refuseRename(source, target);
@@ -351,19 +357,22 @@ export class ImageFiles {
     if (how.cloneOnly) throw fileError('ENOTSUP', 'blocks cannot be shared by this call');
     const input = this.open(from, OPEN.RDONLY);
     let output: number | undefined;
+    let existed = true;
     try {
       const source = this.#file(input).inode;
-      const { mode } = this.volume.inode(source);
-      if ((mode & S_IFMT) === MODE.DIR) throw fileError('EISDIR', 'it is a directory');
+      const { mode, isDirectory } = this.volume.inode(source);
+      existed = this.#lookup(to, 'always').inode !== undefined;
       output = this.open(to, OPEN.WRONLY | OPEN.CREAT | (how.exclusive ? OPEN.EXCL : 0), mode & 0o7777);
+      if (isDirectory) throw fileError('EISDIR', 'it is a directory');
       const target = this.#file(output).inode;
       if (target === source) return;
+      existed = false; // from here on it is no longer what it was
       const editor = this.#writable();
       truncate(editor, target, 0);
       chmod(editor, target, mode & 0o7777);
       this.#copyData(editor, source, target);
     } catch (error) {
-      if (output !== undefined) this.unlink(to);
+      if (output !== undefined && !existed) this.unlink(to);
       throw error;
     } finally {
       if (output !== undefined) this.close(output);

@@ -31,6 +31,8 @@ export interface Place {
   readonly inode: Inode | undefined;
   /** The path ends in a slash: it can only mean a directory. */
   readonly slash: boolean;
+  /** The name is longer than names can be; told only to who asked for it (`lookupPath`). */
+  readonly tooLong?: boolean;
 }
 
 /** When the last part is a symlink. `slash`: only where a slash follows it, as most calls do that take no link's target. */
@@ -41,8 +43,9 @@ const EMPTY = new Uint8Array(0);
 /**
  * Walk a path. The last part need not exist. Throws ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG.
  * @param path absolute or not, without NUL bytes.
+ * @param deferLength a last part that is too long is no error yet: `rename` looks at both its directories first.
  */
-export function lookupPath(volume: Volume, path: Uint8Array, follow: Follow): Place {
+export function lookupPath(volume: Volume, path: Uint8Array, follow: Follow, deferLength = false): Place {
   if (path.length === 0) throw fileError('ENOENT', 'an empty path');
   if (path.length >= MAX_PATH_BYTES) throw fileError('ENAMETOOLONG', `a path of ${path.length} bytes`);
   let bytes = path;
@@ -52,10 +55,13 @@ export function lookupPath(volume: Volume, path: Uint8Array, follow: Follow): Pl
     if (!at.isDirectory) throw fileError('ENOTDIR', `a part of ${showPath(path)} is not a directory`);
     const end = nameEnd(bytes, start);
     const name = bytes.subarray(start, end);
-    if (name.length > MAX_NAME_BYTES) throw fileError('ENAMETOOLONG', `a name of ${name.length} bytes`);
     const rest = skipSlashes(bytes, end);
     const isLast = rest === bytes.length;
     const slash = isLast && end < bytes.length;
+    if (name.length > MAX_NAME_BYTES) {
+      if (!isLast || !deferLength) throw tooLong(name);
+      return { directory: at.number, name, last: 'name', inode: undefined, slash, tooLong: true };
+    }
     const number = volume.child(at, name);
     const inode = number === undefined ? undefined : volume.inode(number);
     if (inode?.isSymlink && (!isLast || follow === 'always' || (follow === 'slash' && slash))) {
@@ -82,6 +88,11 @@ export function resolvePath(volume: Volume, path: Uint8Array, follow: boolean): 
     throw fileError('ENOENT', `no such file or directory: ${showPath(path)}`, { where: { path: showPath(path) } });
   if (slash) inode.assertDirectory(showPath(path));
   return inode;
+}
+
+/** ENAMETOOLONG. */
+export function tooLong(name: Uint8Array): Error {
+  return fileError('ENAMETOOLONG', `a name of ${name.length} bytes`);
 }
 
 function kindOf(name: Uint8Array): LastPart {

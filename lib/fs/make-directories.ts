@@ -13,8 +13,9 @@ const SLASH = 0x2f;
 export function makeDirectories(files: ImageFiles, path: Uint8Array, mode?: number): Uint8Array | undefined {
   const missing: number[] = [];
   let first: Uint8Array | undefined;
+  const slash = path[path.length - 1] === SLASH;
   for (let end = trimmed(path, path.length); ; end = trimmed(path, parentEnd(path, end))) {
-    const made = tryMake(files, path.subarray(0, end), mode, missing.length > 0);
+    const made = tryMake(files, path.subarray(0, end), mode, slash || missing.length > 0);
     if (made) first = path.subarray(0, end);
     if (made !== undefined) break;
     missing.push(end);
@@ -22,7 +23,7 @@ export function makeDirectories(files: ImageFiles, path: Uint8Array, mode?: numb
   }
   for (let end = missing.pop(); end !== undefined; end = missing.pop()) {
     const part = path.subarray(0, end);
-    if (tryMake(files, part, mode, missing.length > 0)) first ??= part;
+    if (tryMake(files, part, mode, slash || missing.length > 0)) first ??= part;
   }
   return first;
 }

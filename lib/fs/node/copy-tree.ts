@@ -7,10 +7,20 @@
 import { posix } from 'node:path';
 import { MODE, S_IFMT } from '../../../formats/inode.ts';
 import { firstVisit } from '../first-visit.ts';
+import type { ImageFiles } from '../image-files.ts';
 import type { FileStat } from '../stat.ts';
 import { modeArgument, type PathArgument } from './arguments.ts';
 import { asNode, badType, type FsError, fsError, fsSystemError } from './errors.ts';
-import type { SyncCalls } from './sync-calls.ts';
+
+/** The calls a copy is made of. */
+export interface CopyCalls {
+  readonly files: ImageFiles;
+  mkdirSync(path: unknown, options?: unknown): unknown;
+  chmodSync(path: unknown, mode: unknown): void;
+  unlinkSync(path: unknown): void;
+  copyFileSync(from: unknown, to: unknown, mode?: unknown): void;
+  symlinkSync(target: unknown, path: unknown): void;
+}
 
 type Options = Readonly<Record<string, unknown>>;
 /** Yields answers of the filter as they came, gets them back as booleans. */
@@ -39,7 +49,7 @@ interface Pair {
  * Copy `from` to `to`. Options: recursive, force (default true), errorOnExist, dereference, preserveTimestamps,
  * verbatimSymlinks, filter, mode.
  */
-export function* copyTree(fs: SyncCalls, from: PathArgument, to: PathArgument, options: Options): Copying {
+export function* copyTree(fs: CopyCalls, from: PathArgument, to: PathArgument, options: Options): Copying {
   const pair = { from, to };
   check(fs, pair, options);
   if (!(yield answer(options, pair))) return;
@@ -60,12 +70,12 @@ const latin = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 const absolute = (path: PathArgument): string => posix.resolve('/', latin(path.bytes));
 
-function statOf(fs: SyncCalls, path: PathArgument, options: Options): FileStat {
+function statOf(fs: CopyCalls, path: PathArgument, options: Options): FileStat {
   const follow = Boolean(options.dereference);
   return asNode(follow ? 'stat' : 'lstat', path.shown, undefined, () => fs.files.stat(path.bytes, follow));
 }
 
-function statOrNothing(fs: SyncCalls, path: PathArgument, options: Options): FileStat | undefined {
+function statOrNothing(fs: CopyCalls, path: PathArgument, options: Options): FileStat | undefined {
   try {
     return statOf(fs, path, options);
   } catch (error) {
@@ -81,7 +91,7 @@ function refuse(code: string, text: string, errno: string, message: string, path
 }
 
 /** @returns what is at the target. Throws when this copy makes no sense. */
-function check(fs: SyncCalls, { from, to }: Pair, options: Options): FileStat | undefined {
+function check(fs: CopyCalls, { from, to }: Pair, options: Options): FileStat | undefined {
   const source = statOf(fs, from, options);
   const target = statOrNothing(fs, to, options);
   const [a, b] = [from.shown, to.shown];
@@ -110,7 +120,7 @@ const liesIn = (outer: string, inner: string): boolean =>
   inner === outer || inner.startsWith(outer === '/' ? outer : `${outer}/`);
 
 /** True when a directory above the target is the source under another name: the copy would feed on itself. */
-function liesInInode(fs: SyncCalls, inode: number, to: PathArgument): boolean {
+function liesInInode(fs: CopyCalls, inode: number, to: PathArgument): boolean {
   for (let path = posix.dirname(absolute(to)); ; path = posix.dirname(path)) {
     try {
       if (fs.files.stat(Buffer.from(path, 'latin1')).inode === inode) return true;
@@ -121,7 +131,7 @@ function liesInInode(fs: SyncCalls, inode: number, to: PathArgument): boolean {
   }
 }
 
-function* copyOne(fs: SyncCalls, pair: Pair, options: Options, seen: Set<number>): Copying {
+function* copyOne(fs: CopyCalls, pair: Pair, options: Options, seen: Set<number>): Copying {
   const { from, to } = pair;
   const source = statOf(fs, from, options);
   const target = statOrNothing(fs, to, options);
@@ -147,7 +157,7 @@ function* copyOne(fs: SyncCalls, pair: Pair, options: Options, seen: Set<number>
   }
 }
 
-function copyFile(fs: SyncCalls, pair: Pair, source: FileStat, target: FileStat | undefined, options: Options): void {
+function copyFile(fs: CopyCalls, pair: Pair, source: FileStat, target: FileStat | undefined, options: Options): void {
   const { from, to } = pair;
   if (target) {
     if (options.force === false) {
@@ -161,7 +171,7 @@ function copyFile(fs: SyncCalls, pair: Pair, source: FileStat, target: FileStat 
   fs.chmodSync(to.bytes, source.mode & 0o7777);
 }
 
-function copyLink(fs: SyncCalls, { from, to }: Pair, target: FileStat | undefined, options: Options): void {
+function copyLink(fs: CopyCalls, { from, to }: Pair, target: FileStat | undefined, options: Options): void {
   const text = latin(asNode('readlink', from.shown, undefined, () => fs.files.readlink(from.bytes)));
   const base = posix.dirname(absolute(from));
   const goal = Buffer.from(options.verbatimSymlinks ? text : posix.resolve(base, text), 'latin1');
