@@ -15,11 +15,11 @@ const DEFAULT_FORKOFF = 24;
 /** The least either fork keeps: a bmbt root of three records, rounded up to 8 bytes. */
 const MIN_FORK_BYTES = 56;
 
-/** Bytes the data fork needs inside the inode as it is; undefined when a smaller border is reached by another form. */
+/** Bytes the data fork needs inside the inode as it is, and for whatever form it may take later. */
 function dataBytesInUse(fork: Fork): number {
   switch (fork.format) {
     case FORMAT.LOCAL:
-      return fork.inode.size;
+      return Math.max(MIN_FORK_BYTES, fork.inode.size);
     case FORMAT.EXTENTS:
       return Math.max(MIN_FORK_BYTES, fork.extentCount * RECORD);
     case FORMAT.BTREE:

@@ -142,7 +142,10 @@ export class Journal {
     for (const block of changed) {
       const { buffer } = block;
       for (const segment of buffer.segments) {
-        if (this.#cancels.get(segment.daddr) === segment.length) this.#cancels.delete(segment.daddr);
+        if (this.#cancels.get(segment.daddr) !== segment.length) continue;
+        // Taken into use again before the cancel was logged: the old image is still there, should it be freed once more.
+        this.#cancels.delete(segment.daddr);
+        this.#images.set(segment.daddr, segment.length);
       }
       const known = this.#waiting.get(buffer);
       if (known) {
