@@ -79,6 +79,8 @@ export class Populate {
   readonly #plan: TreePlan | undefined;
   readonly #links = new Map<string, number>();
   readonly #piece: Uint8Array;
+  /** The piece again, by words. */
+  readonly #words: Uint32Array;
   /** Where the last data of each AG ended: the next file goes right behind it. */
   readonly #dataEnd: Float64Array;
 
@@ -98,6 +100,7 @@ export class Populate {
     this.#tree = tree;
     this.#options = options;
     this.#piece = new Uint8Array(PIECE + tx.geometry.blockSize);
+    this.#words = new Uint32Array(this.#piece.buffer);
     this.#dataEnd = new Float64Array(tx.geometry.agCount);
   }
 
@@ -248,7 +251,7 @@ export class Populate {
           const padded = Math.ceil(length / blockSize) * blockSize;
           file.readInto(this.#piece.subarray(0, length), at);
           this.#piece.fill(0, length, padded);
-          near = writer.append(at / blockSize, this.#piece.subarray(0, padded), near);
+          near = this.#append(writer, at / blockSize, padded, near);
           this.result.bytes += length;
         }
         segment.length = end - segment.offset;
@@ -259,6 +262,38 @@ export class Populate {
     inode.change(this.#tx);
     inode.core.size = file.size;
     this.#dataEnd[ag] = this.#tx.geometry.agOfFsBlock(near) === ag ? near : 0;
+  }
+
+  /**
+   * Store the first `bytes` of the piece. In a reproducible image blocks of zeroes become holes: which of them are holes on
+   * the host is a matter of its file system, not of the content.
+   * @returns the fs block behind the last one written.
+   */
+  #append(writer: FileWriter, fileBlock: number, bytes: number, near: number): number {
+    const piece = this.#piece;
+    if (!this.#options.reproducible) return writer.append(fileBlock, piece.subarray(0, bytes), near);
+    const { blockSize } = this.#tx.geometry;
+    const count = bytes / blockSize;
+    let next = near;
+    for (let at = 0; at < count; ) {
+      if (this.#isZero(at)) {
+        at++;
+        continue;
+      }
+      let end = at + 1;
+      while (end < count && !this.#isZero(end)) end++;
+      next = writer.append(fileBlock + at, piece.subarray(at * blockSize, end * blockSize), next);
+      at = end;
+    }
+    return next;
+  }
+
+  /** True when block `index` of the piece is all zeroes. */
+  #isZero(index: number): boolean {
+    const words = this.#words;
+    const count = this.#tx.geometry.blockSize / 4;
+    for (let i = index * count, end = i + count; i < end; i++) if (words[i] !== 0) return false;
+    return true;
   }
 
   /** Errors on the way say which file it was. */
