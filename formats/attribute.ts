@@ -83,7 +83,7 @@ export const AttrRemote = struct('AttrRemote', 9, {
 /** A remote record is counted two bytes longer than its fields: 11 + name, rounded up. */
 const REMOTE_RECORD_BASE = 11;
 
-/** Head of every block of a remote value. Never logged: its lsn is always null. */
+/** Head of every block of a remote value. The value's blocks carry no LSN: its lsn is always null. */
 export const AttrRemoteHeader = struct('AttrRemoteValue', 56, {
   magic: [0, u32, 'XARM'],
   valueOffset: [4, u32, 'bytes of the value before this block'],

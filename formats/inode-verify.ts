@@ -36,7 +36,6 @@ export {
   dataExtentCount,
   dataForkBytes,
   isBigtime,
-  isNrext64,
   setAttrExtentCount,
   setDataExtentCount,
 } from './inode.ts';

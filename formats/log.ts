@@ -17,7 +17,6 @@ export const LOG_RECORD_MAGIC = 0xfeedbabe;
 export const LOG_VERSION = 2;
 /** `fmt`: little-endian items. */
 export const LOG_FORMAT_LE = 1;
-export const LOG_FORMAT_BE = 2;
 /** Bytes of a basic block, and body bytes that one header or extended header can describe. */
 export const LOG_BB = 512;
 export const CYCLES_PER_HEADER = 64;

@@ -140,7 +140,10 @@ export function verifySuperblock(head: Uint8Array, imageBytes: number, ag = 0): 
   const dialect = dialectOfMagic(magic);
   if (!dialect) {
     const what = foreignContent(head);
-    return refused('NOT_OURS', what ? `not supported: the image holds another format: ${what}` : 'no known file system in the image');
+    return refused(
+      'NOT_OURS',
+      what ? `not supported: the image holds another format: ${what}` : 'no known file system in the image',
+    );
   }
   const sb = Superblock.at(view);
   const refusal = featureRefusal(sb, dialect);

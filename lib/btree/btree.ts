@@ -12,11 +12,11 @@ import { type BtreeRoot, type InodeRoot, Tree, type TreeBlocks } from './tree.ts
 import type { TreeType } from './tree-types.ts';
 import { forEachBlock } from './walk.ts';
 
-export { type BulkOptions, type BulkShape, bulkLoad, bulkShape } from './bulk.ts';
-export { checkTree, type TreeCounts, type TreeFault, type TreeVisitor } from './check.ts';
+export { bulkLoad, bulkShape } from './bulk.ts';
+export { checkTree, type TreeFault } from './check.ts';
 export { Cursor } from './cursor.ts';
 export { type BtreeRoot, type InodeRoot, Tree, type TreeBlocks } from './tree.ts';
-export { type SearchKey, TREE_TYPES, type TreeType } from './tree-types.ts';
+export { TREE_TYPES, type TreeType } from './tree-types.ts';
 export { forEachBlock, forEachOverlap, forEachRecord, freeTree } from './walk.ts';
 
 export class Btree extends Tree {

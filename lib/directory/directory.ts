@@ -51,8 +51,8 @@ import {
 import { type EntryVisitor, visitData, visitShort } from './visit.ts';
 
 export { buildDirectory } from './build.ts';
-export { checkDirectory, type DirectoryFault, type DirectorySummary } from './check.ts';
-export { type DirectoryForm, directoryForm } from './layout.ts';
+export { checkDirectory, type DirectoryFault } from './check.ts';
+export { directoryForm } from './layout.ts';
 export type { DirectoryEntry } from './short-form.ts';
 export type { EntryVisitor } from './visit.ts';
 

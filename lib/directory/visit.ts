@@ -13,7 +13,6 @@ export type EntryVisitor = (
   nameStart: number,
   nameEnd: number,
   cookie: number,
-  // biome-ignore lint/suspicious/noConfusingVoidType: visitors that never stop return nothing
 ) => boolean | void;
 
 /** Visit a verified short form. */

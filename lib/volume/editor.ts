@@ -6,7 +6,6 @@
  *    whole is built without a name and named by the last step.
  * 3. Durable is what was committed before the last `sync`, `close` or automatic checkpoint.
  */
-import { INODE_FLAG2 } from '../../formats/inode.ts';
 import { Superblock, VERSION } from '../../formats/superblock.ts';
 import { SUPERBLOCK_TYPE } from '../../formats/superblock-verify.ts';
 import type { Time } from '../../formats/time.ts';
@@ -196,8 +195,6 @@ export function isLogFull(error: unknown): boolean {
   return error instanceof CadastreError && error.family === 'no-space' && error.where.field === 'LOG_FULL';
 }
 
-/** True for a file whose blocks may be shared. */
-export const mayShare = (inode: Inode): boolean => (inode.core.flags2Lo & INODE_FLAG2.REFLINK) !== 0;
 
 function hostTime(): Time {
   const milliseconds = Date.now();
