@@ -3,6 +3,7 @@
  * done by ImageFiles. All other forms (callbacks, promises, FileHandle) are made from these.
  */
 
+import { posix } from 'node:path';
 import { firstVisit } from '../first-visit.ts';
 import { COPY } from '../flags.ts';
 import type { ImageFiles } from '../image-files.ts';
@@ -418,8 +419,9 @@ export class SyncCalls {
         else list.push(encodeName(below, encoding));
         if (!recursive || type !== 0x4000) continue;
         asNode('scandir', shown, undefined, () => firstVisit(seen, entry.inode));
+        const text = Buffer.from(entry.name).toString();
         const inside = Buffer.concat([bytes, bytes.at(-1) === 0x2f ? NOTHING : SLASH, entry.name]);
-        pending.push({ bytes: inside, shown: inside.toString(), prefix: Buffer.concat([below, SLASH]) });
+        pending.push({ bytes: inside, shown: posix.join(shown, text), prefix: Buffer.concat([below, SLASH]) });
       }
     }
     return list;
