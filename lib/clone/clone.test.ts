@@ -40,7 +40,7 @@ describe.each(Object.entries(WORLDS))('sharing, %s', (_name, options) => {
           if (op.op === 'dedupe') {
             model.adopt(image.places());
             expect(image.dedupe(op.min)).toMatchObject({ runs: 0, savedBytes: 0 });
-          } else expect(image.sharing(model)).toEqual(model.sharing());
+          } else expect(model.sharingOf(image.places())).toEqual(model.sharing());
         }
       }),
       { numRuns: RUNS },

@@ -27,7 +27,7 @@ export type SharingOp =
   | { op: 'unshare'; file: number }
   | { op: 'dedupe'; min: number };
 
-const FILES = 4;
+export const FILES = 4;
 const file = fc.nat(FILES - 1);
 const quarter = fc.oneof(
   fc.nat(96),
@@ -189,7 +189,7 @@ export class SharingModel {
 
   #owners(block: number): number {
     let count = 0;
-    for (const each of this.files) if (each) for (const one of each.blocks) if (one === block) count++;
+    for (const each of this.files) for (const one of each?.blocks ?? []) if (one === block) count++;
     return count;
   }
 
@@ -199,6 +199,14 @@ export class SharingModel {
       this.files.map((each) => each?.blocks),
       this.maybeCopied,
     );
+  }
+
+  /** The same for places found in an image, without the file blocks that are left out here. */
+  sharingOf(places: readonly (readonly number[] | undefined)[]): string[] {
+    const known = places.map((blocks, i) =>
+      blocks?.map((place, block) => (this.maybeCopied.has(this.files[i]?.blocks[block] ?? 0) ? 0 : place)),
+    );
+    return groups(known, new Set());
   }
 
   /** Take over where the blocks are: after deduplication, whose choice is its own. */
@@ -330,12 +338,31 @@ export class SharingEditor {
       return places;
     });
   }
+}
 
-  /** As `SharingModel.sharing`, leaving out the file blocks that the model leaves out. */
-  sharing(model: SharingModel): string[] {
-    const places = this.places().map((blocks, i) =>
-      blocks?.map((place, block) => (model.maybeCopied.has(model.files[i]?.blocks[block] ?? 0) ? 0 : place)),
-    );
-    return groups(places, new Set());
+/** The shell command that does the same on a mounted image; undefined for what only we do. */
+export function kernelCommand(op: SharingOp, model: SharingModel): string | undefined {
+  const { blockSize } = model;
+  const unit = blockSize / 4;
+  switch (op.op) {
+    case 'write': {
+      const bytes = `pwrite -q -S ${op.byte} ${op.offset * unit} ${op.length * unit}`;
+      return op.length === 0 ? `touch ${fileName(op.file)}` : `xfs_io -f -c '${bytes}' ${fileName(op.file)}`;
+    }
+    case 'punch':
+      if (op.length === 0) return 'true';
+      return `xfs_io -c 'fpunch ${op.offset * unit} ${op.length * unit}' ${fileName(op.file)}`;
+    case 'truncate':
+      return `xfs_io -c 'truncate ${op.size * unit}' ${fileName(op.file)}`;
+    case 'unlink':
+      return `rm ${fileName(op.file)}`;
+    case 'clone':
+      return `cp --reflink=always ${fileName(op.from)} ${fileName(op.to)}`;
+    case 'range': {
+      const range = `${op.source * blockSize} ${op.target * blockSize} ${model.rangeLength}`;
+      return `xfs_io -c 'reflink ${fileName(op.from)} ${range}' ${fileName(op.to)} >/dev/null`;
+    }
+    default:
+      return undefined;
   }
 }
