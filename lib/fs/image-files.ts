@@ -9,6 +9,7 @@
  */
 import { MODE } from '../../formats/inode.ts';
 import type { Time } from '../../formats/time.ts';
+import { cloneRange } from '../clone/clone-range.ts';
 import type { Device } from '../device/device.ts';
 import { OverlayDevice } from '../device/overlay.ts';
 import { fileError } from '../errors.ts';
@@ -50,6 +51,12 @@ interface OpenFile {
   readonly inode: number;
   readonly flags: number;
   position: number;
+}
+
+/** How a file is copied. */
+export interface CopyHow {
+  exclusive?: boolean;
+  clone?: 'try' | 'only' | undefined;
 }
 
 export class ImageFiles {
@@ -350,11 +357,13 @@ export class ImageFiles {
 
   /**
    * Copy a file's content and permissions into a new file or over an existing one; holes stay holes.
-   * @param how exclusive: refuse (EEXIST) when the target exists; cloneOnly: share blocks or refuse (ENOTSUP).
+   * @param how exclusive: refuse (EEXIST) when the target exists; clone: share blocks where the image can, or
+   * (`only`) refuse with ENOTSUP.
    * Throws EISDIR for directories; a copy that fails leaves no target.
    */
-  copyFile(from: Uint8Array, to: Uint8Array, how: { exclusive?: boolean; cloneOnly?: boolean } = {}): void {
-    if (how.cloneOnly) throw fileError('ENOTSUP', 'blocks cannot be shared by this call');
+  copyFile(from: Uint8Array, to: Uint8Array, how: CopyHow = {}): void {
+    const canClone = this.volume.geometry.features.reflink;
+    if (how.clone === 'only' && !canClone) throw fileError('ENOTSUP', 'this image was made without reflink');
     const input = this.open(from, OPEN.RDONLY);
     let output: number | undefined;
     let existed = true;
@@ -370,7 +379,8 @@ export class ImageFiles {
       const editor = this.#writable();
       truncate(editor, target, 0);
       chmod(editor, target, mode & 0o7777);
-      this.#copyData(editor, source, target);
+      if (how.clone && canClone) cloneRange(editor, source, target, { sourceOffset: 0, targetOffset: 0, length: 0 });
+      else this.#copyData(editor, source, target);
     } catch (error) {
       if (output !== undefined && !existed) this.unlink(to);
       throw error;

@@ -91,12 +91,17 @@ describe('the object', () => {
     }
   });
 
-  it('says that nothing can be watched, and that clones are copies', async () => {
-    fs.writeFileSync('/f', 'x');
+  it('says that nothing can be watched, and shares blocks when a clone is asked for', async () => {
+    fs.writeFileSync('/f', Buffer.alloc(1_000_001, 'x'));
     expect(await codeOf(() => fs.watch('/f'))).toBe('ENOSYS');
     expect(await codeOf(() => fs.watchFile('/f', () => {}))).toBe('ENOSYS');
+    const { bfree } = fs.statfsSync('/');
     fs.copyFileSync('/f', '/g', fs.constants.COPYFILE_FICLONE);
-    expect(fs.readFileSync('/g', 'utf8')).toBe('x');
+    fs.copyFileSync('/f', '/h', fs.constants.COPYFILE_FICLONE_FORCE);
+    expect(bfree - fs.statfsSync('/').bfree).toBeLessThan(20);
+    fs.writeFileSync('/g', 'y', { flag: 'r+' });
+    expect(fs.readFileSync('/h').equals(fs.readFileSync('/f'))).toBe(true);
+    expect(fs.readFileSync('/g', 'latin1').slice(0, 3)).toBe('yxx');
   });
 });
 

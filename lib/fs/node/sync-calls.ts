@@ -207,7 +207,7 @@ export class SyncCalls {
     }
   }
 
-  /** @param mode COPYFILE_ bits: a clone is asked for with FICLONE (copied where it cannot be); FICLONE_FORCE refuses then. */
+  /** @param mode COPYFILE_ bits: FICLONE shares blocks where the image can (else copies), FICLONE_FORCE refuses otherwise. */
   copyFileSync(from: unknown, to: unknown, mode?: unknown): void {
     const source = pathArgument(from, 'src');
     const target = pathArgument(to, 'dest');
@@ -215,7 +215,7 @@ export class SyncCalls {
     asNode('copyfile', source.shown, target.shown, () => {
       this.files.copyFile(source.bytes, target.bytes, {
         exclusive: (bits & COPY.EXCLUSIVE) !== 0,
-        cloneOnly: (bits & COPY.CLONE_FORCE) !== 0,
+        clone: (bits & COPY.CLONE_FORCE) !== 0 ? 'only' : (bits & COPY.CLONE) !== 0 ? 'try' : undefined,
       });
     });
   }
