@@ -37,7 +37,7 @@ export interface PopulateOptions {
   /** Generation number of the inodes made: 0 where the same input must give the same bytes. */
   generation: number;
   /** Called after every file with what was done so far. */
-  progress?: (done: { files: number; bytes: number; path: Uint8Array }) => void;
+  progress?: (done: { readonly files: number; readonly bytes: number }) => void;
 }
 
 export interface PopulateResult {
@@ -170,7 +170,7 @@ export class Populate {
         this.result.others++;
     }
     if (linked !== undefined) this.#links.set(linked, number);
-    this.#options.progress?.({ files: this.result.files, bytes: this.result.bytes, path: entry.path });
+    this.#options.progress?.(this.result);
     return number;
   }
 
