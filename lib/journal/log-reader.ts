@@ -291,7 +291,8 @@ function verifyHead(reader: Reader, last: Found, head: number): { block: number;
   const header = LogRecordHeader.at(reader.block(last.block, true));
   const tail = { cycle: header.tailLsnHi, block: header.tailLsnLo };
   const headPosition = shape.advance({ cycle: last.cycle, block: last.block }, last.total);
-  let room = Math.min(shape.blocks, Math.max(0, shape.distance(tail, headPosition)));
+  // Whatever it says of the tail, the last record itself is checked.
+  let room = Math.min(shape.blocks, Math.max(last.total, shape.distance(tail, headPosition)));
   const records: Found[] = [];
   for (let at = head; records.length < TORN_RECORDS && room > 0; ) {
     const found = reader.headerBefore(at, Math.min(room, LONGEST_RECORD));

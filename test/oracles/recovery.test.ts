@@ -191,6 +191,8 @@ describe.runIf(requireOracle('xfsprogs', 'loop', 'python'))('recovery of images 
       const whole = join(directory, 'whole.img');
       writeDevice(whole, recorder);
       const expected = digestImageByLoop(whole);
+      // Attributes that the kernel had half made when the snapshot was taken are still so.
+      const allowed = new Set(xfsRepairCheck(whole).output.split('\n')).add('');
       const writes = recorder.events.length;
       const cuts = MANY ? 24 : 2;
       for (let i = 1; i <= cuts; i++) {
@@ -203,12 +205,11 @@ describe.runIf(requireOracle('xfsprogs', 'loop', 'python'))('recovery of images 
         writeDevice(path, crashed);
         if (byKernel) loopMount(path, { write: true }, () => {});
         else recoverFile(path);
+        const complaints = xfsRepairCheck(path).output.split('\n');
         expect(
-          xfsRepairCheck(path)
-            .output.replace(/.*(INCOMPLETE|attr).*/g, '')
-            .trim(),
+          complaints.filter((line) => !allowed.has(line)),
           `cut ${cut} of ${writes}`,
-        ).toBe('');
+        ).toEqual([]);
         expect(compareTrees(expected, digestImageByLoop(path)), `cut ${cut} of ${writes}`).toBe('');
       }
     });
