@@ -17,7 +17,7 @@ import { SUPERBLOCK_TYPE } from '../../formats/superblock-verify.ts';
 import { BufferCache } from '../buffer/cache.ts';
 import type { Device } from '../device/device.ts';
 import { unsupported } from '../errors.ts';
-import { resetLog } from '../journal/clean-log.ts';
+import { clearAhead, resetLog } from '../journal/clean-log.ts';
 import { Journal } from '../journal/journal.ts';
 import { type LogState, readLogState } from '../journal/log-reader.ts';
 import type { Position } from '../journal/position.ts';
@@ -54,7 +54,7 @@ export interface RecoveryReport {
 }
 
 /**
- * Replay the log of an image and finish what was under way. With a clean log nothing is written. Whoever had the image
+ * Replay the log of an image and finish what was under way. With a clean log nothing is written, but over torn records ahead of its end. Whoever had the image
  * open must open it again: the superblock may have changed.
  * @param geometry from `openSuperblock`.
  * Throws `corrupt` (LOG_*, REPLAY_*, and what trees and forks throw), `unsupported` (LOG_ITEM, LOG_BYTE_ORDER,
@@ -63,7 +63,11 @@ export interface RecoveryReport {
 export function recover(device: Device, geometry: Geometry): RecoveryReport {
   const state = readLogState(device, geometry);
   const report = emptyReport(state);
-  if (state.clean) return report;
+  if (state.clean) {
+    // Nothing to replay; but what a crash left of records that it tore must not be taken for records by anybody else.
+    clearAhead(device, geometry, state.head, state.tail);
+    return report;
+  }
   refuseUnknown(device, geometry);
   const result = replayLog(device, geometry, state);
   sealDirectoryPieces(device, result);

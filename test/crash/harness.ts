@@ -1,7 +1,8 @@
 /**
  * The crash suite's engine: an image, work recorded on it, crashes, recovery, judgement.
  *
- * A case is named by a line `world/workload/seed/steps@cut:choice`; CADASTRE_CRASH=<line> replays it alone.
+ * A case is named by a line `world/workload/seed/steps@cut:choice`, and `>cut:choice` behind it when recovery was cut, too.
+ * CADASTRE_CRASH=<line> replays it alone.
  */
 import { CADASTRE, XFS } from '../../formats/dialect.ts';
 import { check } from '../../lib/check/check.ts';
@@ -13,7 +14,7 @@ import { writeImage } from '../../lib/mkfs/make.ts';
 import type { MkfsOptions } from '../../lib/mkfs/options.ts';
 import { Volume } from '../../lib/volume/volume.ts';
 import { stateOf } from './image-state.ts';
-import { matchState, type State } from './model.ts';
+import { matchState, type State, TreeModel } from './model.ts';
 import { recoverImage } from './recover-image.ts';
 import { WORKLOADS, Workload, type WorkloadKind } from './workload.ts';
 
@@ -69,16 +70,17 @@ export class Recording {
   #lastCut = 0;
   readonly #base: Device;
 
-  constructor(name: CaseName) {
+  /** @param from go on with this image, which shows this state; default: a fresh one. */
+  constructor(name: CaseName, from?: { image: Device; state: State }) {
     this.name = name;
     this.world = WORLDS.find((each) => each.name === name.world)!;
     const kind: WorkloadKind = WORKLOADS.find((each) => each.name === name.workload)!;
-    this.#base = makeWorld(this.world);
+    this.#base = from?.image ?? makeWorld(this.world);
     this.recorder = new RecorderDevice(this.#base);
     this.#flushed = new FlushedImage(this.#base);
-    this.work = new Workload(this.recorder, kind, name.seed);
+    this.work = new Workload(this.recorder, kind, name.seed, from && TreeModel.fromState(from.state));
     this.work.run(name.steps);
-    this.work.close();
+    if (!from) this.work.close();
   }
 
   get overwritesInPlace(): boolean {
@@ -102,22 +104,39 @@ export class Recording {
     return { low, high: Math.max(low, high) };
   }
 
-  line(cut: number, choice: CrashChoice): string {
-    const { world, workload, seed, steps } = this.name;
-    return `${world}/${workload}/${seed}/${steps}@${cut}:${choice.unflushed}:${choice.seed}:${choice.sector}`;
-  }
-
   /**
    * Recover a crashed image and judge it. Throws with the replay line.
    * @returns the index of the state that was found.
    */
-  judge(image: Device, cut: number, choice: CrashChoice): number {
+  judge(image: Device, point: CutPoint): number {
     try {
       recoverImage(image);
-      return this.judgeRecovered(image, cut);
+      return this.judgeRecovered(image, point.cut);
     } catch (error) {
-      throw this.failure(error, cut, choice);
+      throw this.failure(error, point);
     }
+  }
+
+  /**
+   * Crash again in the middle of recovery, then recover and judge. The second crash is the point's `again`; where that is
+   * `undefined`, `count` of them are drawn. The state must be that of an undisturbed recovery.
+   * @returns how many second crashes there were.
+   */
+  judgeTwice(point: CutPoint, count: number, random: () => number): number {
+    const first = new RecorderDevice(this.crash(point.cut, point.choice));
+    const index = this.judge(first, point);
+    const total = first.events.length;
+    for (let i = 0; i < count && total > 0; i++) {
+      const again = point.again ?? { cut: 1 + Math.floor(random() * total), choice: drawChoice(random) };
+      const image = first.crashImage(again.cut, again.choice);
+      const named = { ...point, again };
+      const found = this.judge(image, named);
+      // Content of files may differ as far as it was overwritten in place, so it may fit another state as well.
+      if (found !== index && !this.overwritesInPlace) {
+        throw this.failure(new Error(`recovery gives state ${index}, a second one state ${found}`), named);
+      }
+    }
+    return total > 0 ? count : 0;
   }
 
   /** The same for an image that was recovered already. */
@@ -130,16 +149,31 @@ export class Recording {
     return index;
   }
 
-  failure(error: unknown, cut: number, choice: CrashChoice): Error {
-    const { low, high } = this.allowed(cut);
-    const step = this.work.steps.find((each) => each.from < cut && cut <= each.to);
+  line(point: CutPoint): string {
+    const { world, workload, seed, steps } = this.name;
+    const again = point.again ? `>${pointText(point.again)}` : '';
+    return `${world}/${workload}/${seed}/${steps}@${pointText(point)}${again}`;
+  }
+
+  failure(error: unknown, point: CutPoint): Error {
+    const { low, high } = this.allowed(point.cut);
+    const step = this.work.steps.find((each) => each.from < point.cut && point.cut <= each.to);
     const message = error instanceof Error ? error.message : String(error);
     return new Error(
-      `CADASTRE_CRASH=${this.line(cut, choice)}\n  states ${low}..${high}, in step: ${step?.what}\n  ${message}`,
+      `CADASTRE_CRASH='${this.line(point)}'\n  states ${low}..${high}, in step: ${step?.what}\n  ${message}`,
       { cause: error },
     );
   }
 }
+
+/** One crash: behind how many events, what of the unflushed writes is there; and perhaps a second one in recovery. */
+export interface CutPoint {
+  readonly cut: number;
+  readonly choice: CrashChoice;
+  readonly again?: { readonly cut: number; readonly choice: CrashChoice };
+}
+
+const pointText = ({ cut, choice }: CutPoint): string => `${cut}:${choice.unflushed}:${choice.seed}:${choice.sector}`;
 
 export function readState(image: Device): State {
   const volume = Volume.open(image);
@@ -156,28 +190,41 @@ export function assertClean(image: Device): void {
 }
 
 /** Parse a replay line. */
-export function parseLine(line: string): { name: CaseName; cut: number; choice: CrashChoice } {
-  const match = /^([^/]+)\/([^/]+)\/(\d+)\/(\d+)@(\d+):(all|none|some):(\d+):(\d+)$/.exec(line);
+export function parseLine(line: string): { name: CaseName; point: CutPoint } {
+  const match = /^([^/]+)\/([^/]+)\/(\d+)\/(\d+)@([^>]+)(?:>(.+))?$/.exec(line);
   if (!match) throw new Error(`not a replay line: ${line}`);
-  const [, world, workload, seed, steps, cut, unflushed, choiceSeed, sector] = match;
+  const [, world, workload, seed, steps, first, again] = match;
   return {
     name: { world: world!, workload: workload!, seed: Number(seed), steps: Number(steps) },
-    cut: Number(cut),
-    choice: { unflushed: unflushed as CrashChoice['unflushed'], seed: Number(choiceSeed), sector: Number(sector) },
+    point: { ...parsePoint(first!), ...(again === undefined ? {} : { again: parsePoint(again) }) },
   };
 }
 
-/** Cut points of a recording, growing: `count` of them with seeded choices, or every event when there are fewer. */
-export function* cutPoints(recording: Recording, count: number): Iterable<{ cut: number; choice: CrashChoice }> {
+function parsePoint(text: string): { cut: number; choice: CrashChoice } {
+  const match = /^(\d+):(all|none|some):(\d+):(\d+)$/.exec(text);
+  if (!match) throw new Error(`not a cut point: ${text}`);
+  const [, cut, unflushed, seed, sector] = match;
+  const choice = { unflushed: unflushed as CrashChoice['unflushed'], seed: Number(seed), sector: Number(sector) };
+  return { cut: Number(cut), choice };
+}
+
+function drawChoice(random: () => number, sector = SECTOR): CrashChoice {
+  const draw = random();
+  const unflushed = draw < 0.1 ? 'all' : draw < 0.2 ? 'none' : 'some';
+  return { unflushed, seed: Math.floor(random() * 2 ** 31), sector };
+}
+
+const SECTOR = 512;
+
+/** `count` cut points of a recording, growing, spread over its events; the same event may be cut with several choices. */
+export function* cutPoints(recording: Recording, count: number, sector = SECTOR): Iterable<CutPoint> {
   const random = seededRandom(recording.name.seed ^ 0x5eed);
   const total = recording.recorder.events.length;
-  const cuts: number[] = [];
-  for (let i = 0; i < count; i++)
-    cuts.push(count >= total ? Math.floor((i * total) / count) : Math.floor(random() * total));
-  cuts.sort((a, b) => a - b);
-  for (const cut of cuts) {
-    const draw = random();
-    const unflushed = draw < 0.1 ? 'all' : draw < 0.2 ? 'none' : 'some';
-    yield { cut: cut + 1, choice: { unflushed, seed: Math.floor(random() * 2 ** 31), sector: 512 } };
+  const phase = random();
+  for (let i = 0; i < count; i++) {
+    yield {
+      cut: 1 + Math.min(total - 1, Math.floor(((i + phase) * total) / count)),
+      choice: drawChoice(random, sector),
+    };
   }
 }

@@ -102,28 +102,36 @@ export class TreeModel {
     return state;
   }
 
-  /** A deep copy that shares nothing that changes. */
-  clone(): TreeModel {
-    const copy = new TreeModel();
-    const known = new Map<Node, Node>();
-    const copyNode = (node: Node): Node => {
-      const done = known.get(node);
-      if (done) return done;
-      const made: Node =
-        node.kind === 'directory'
-          ? { ...node, xattrs: new Map(node.xattrs), entries: new Map() }
-          : { ...node, xattrs: new Map(node.xattrs) };
-      known.set(node, made);
-      if (node.kind === 'directory' && made.kind === 'directory') {
-        for (const [name, child] of node.entries) made.entries.set(name, copyNode(child));
-      }
-      return made;
-    };
-    known.set(this.root, copy.root);
-    Object.assign(copy.root, { mode: this.root.mode, xattrs: new Map(this.root.xattrs) });
-    for (const [name, child] of this.root.entries) copy.root.entries.set(name, copyNode(child));
-    copy.#nextId = this.#nextId;
-    return copy;
+  /** The tree that a snapshot shows: to go on from there. */
+  static fromState(state: State): TreeModel {
+    const model = new TreeModel();
+    const byId = new Map<number, Node>();
+    const paths = [...state.keys()].filter((path) => path !== '/').sort();
+    const nodeAt = new Map<string, Node>([['/', model.root]]);
+    for (const path of ['/', ...paths]) {
+      const entry = state.get(path)!;
+      const [kind, mode, links, , target, list] = entry.text.split(' ') as [
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+      ];
+      const xattrs = new Map(list === '' ? [] : list.split(',').map((each) => each.split('=') as [string, string]));
+      let node = path === '/' ? model.root : byId.get(entry.id);
+      node ??= kind === 'd' ? model.directory(0) : kind === 'l' ? model.symlink(target) : model.file(0, entry.content!);
+      byId.set(entry.id, node);
+      Object.assign(node, { mode: Number.parseInt(mode, 8), xattrs });
+      if (node.kind !== 'directory') node.links = Number(links);
+      nodeAt.set(path, node);
+      if (path === '/') continue;
+      const slash = path.lastIndexOf('/');
+      const parent = nodeAt.get(path.slice(0, slash) || '/');
+      if (parent?.kind !== 'directory') throw new Error(`no directory above ${path}`);
+      parent.entries.set(path.slice(slash + 1), node);
+    }
+    return model;
   }
 }
 
@@ -161,39 +169,40 @@ export function matchState(
   high: number,
   overwritesInPlace: boolean,
 ): { index: number; why: string } {
-  let why = '';
-  let closest = Number.POSITIVE_INFINITY;
-  for (let index = high; index >= low; index--) {
+  const differsFrom = (state: State, most: number): string[] => {
     const differences: string[] = [];
-    const state = states[index]!;
     for (const [path, entry] of state) {
-      if (differences.length > 5) break;
+      if (differences.length >= most) break;
       const other = found.get(path);
       if (!other) differences.push(`missing ${path} (${entry.text})`);
       else if (other.text !== entry.text) differences.push(`${path}: expected ${entry.text}, found ${other.text}`);
       else if (other.hash !== entry.hash) {
-        if (!overwritesInPlace || !isMixture(other.content!, entry.id, path, states, low, high))
-          differences.push(`${path}: content differs ${firstDifference(entry.content!, other.content!)}`);
+        if (!overwritesInPlace || !isMixture(other.content!, entry.id, states, low, high))
+          differences.push(
+            `${path}: content differs ${most > 1 ? firstDifference(entry.content!, other.content!) : ''}`,
+          );
       }
     }
-    for (const path of found.keys()) if (!state.has(path)) differences.push(`unwanted ${path}`);
-    if (differences.length === 0) return { index, why: '' };
-    if (differences.length < closest) {
-      closest = differences.length;
-      why = `closest is state ${index}: ${differences.slice(0, 6).join('; ')}`;
+    if (differences.length < most && (found.size !== state.size || differences.length > 0)) {
+      for (const path of found.keys()) if (!state.has(path)) differences.push(`unwanted ${path}`);
     }
+    return differences;
+  };
+  for (let index = high; index >= low; index--) {
+    if (differsFrom(states[index]!, 1).length === 0) return { index, why: '' };
+  }
+  let why = '';
+  let closest = Number.POSITIVE_INFINITY;
+  for (let index = high; index >= low; index--) {
+    const differences = differsFrom(states[index]!, 6);
+    if (differences.length >= closest) continue;
+    closest = differences.length;
+    why = `closest is state ${index}: ${differences.slice(0, 6).join('; ')}`;
   }
   return { index: -1, why: `no state of ${low}..${high}; ${why}` };
 }
 
-function isMixture(
-  found: Uint8Array,
-  id: number,
-  _path: string,
-  states: readonly State[],
-  low: number,
-  high: number,
-): boolean {
+function isMixture(found: Uint8Array, id: number, states: readonly State[], low: number, high: number): boolean {
   const versions = new Set<Uint8Array>();
   for (let index = low; index <= high; index++) {
     for (const entry of states[index]!.values()) if (entry.id === id && entry.content) versions.add(entry.content);

@@ -273,7 +273,8 @@ export class Workload {
     const { editor, model } = this;
     switch (operation) {
       case 'sync':
-        return editor.sync();
+        editor.sync();
+        return;
       case 'reopen':
         editor.close();
         this.editor = this.#open();
@@ -303,7 +304,8 @@ export class Workload {
       case 'punch':
       case 'preallocate':
       case 'truncate':
-        return this.#changeContent(operation);
+        this.#changeContent(operation);
+        return;
       case 'mkdir':
       case 'symlink': {
         const parent = this.#pick(this.#directories())!;
@@ -346,7 +348,8 @@ export class Workload {
         return;
       }
       case 'rename':
-        return this.#rename();
+        this.#rename();
+        return;
       case 'chmod': {
         const target = this.#pick(this.#names((node) => node.kind !== 'symlink'));
         if (!target) return;
@@ -358,7 +361,8 @@ export class Workload {
       }
       case 'setxattr':
       case 'removexattr':
-        return this.#changeXattr(operation);
+        this.#changeXattr(operation);
+        return;
     }
   }
 
