@@ -32,7 +32,10 @@ function assertFile(inode: Inode): void {
  */
 export function writeAt(editor: Editor, number: number, offset: number, bytes: Uint8Array): void {
   checkFileRange(offset, bytes.length);
-  if (bytes.length === 0) return;
+  if (bytes.length === 0) {
+    assertFile(editor.volume.inode(number));
+    return;
+  }
   clearGap(editor, number, offset);
   writePieces(editor, number, offset, bytes, (tx, inode) => editor.touch(tx, inode, true));
 }

@@ -107,9 +107,17 @@ function parentOfNew(editor: Editor, tx: Transaction, directory: number, name: U
   return parent;
 }
 
+/** Device numbers have 14 and 18 bits on the disk. */
+const MAX_MAJOR = 2 ** 14;
+const MAX_MINOR = 2 ** 18;
+
 /** An inode with nlink 1 (directories 2), no name yet, inheriting what the directory hands down. */
 function allocate(editor: Editor, tx: Transaction, parent: Inode, what: NewObject): number {
   const isDirectory = (what.mode & S_IFMT) === MODE.DIR;
+  const { device } = what;
+  if (device && (device.major >= MAX_MAJOR || device.minor >= MAX_MINOR)) {
+    throw fileError('EINVAL', `device number ${device.major}:${device.minor} is too large for this format`);
+  }
   const now = editor.now();
   const { core } = parent;
   const inherits = (core.mode & SETGID) !== 0;
@@ -127,7 +135,7 @@ function allocate(editor: Editor, tx: Transaction, parent: Inode, what: NewObjec
     mtime: what.mtime ?? now,
     ctime: now,
     crtime: now,
-    ...(what.device ? { device: what.device } : {}),
+    ...(device ? { device } : {}),
     forkoff: 0,
   });
   if ((core.flags & INODE_FLAG.PROJINHERIT) !== 0) {
