@@ -370,7 +370,7 @@ export class ImageFiles {
     try {
       const source = this.#file(input).inode;
       const { mode, isDirectory } = this.volume.inode(source);
-      existed = this.#lookup(to, 'always').inode !== undefined;
+      existed = !how.exclusive && this.#lookup(to, 'always').inode !== undefined;
       output = this.open(to, OPEN.WRONLY | OPEN.CREAT | (how.exclusive ? OPEN.EXCL : 0), mode & 0o7777);
       if (isDirectory) throw fileError('EISDIR', 'it is a directory');
       const target = this.#file(output).inode;
