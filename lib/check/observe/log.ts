@@ -77,9 +77,11 @@ class LogLook {
       const shape = logRecordShape(this.#view, this.#length);
       if (!shape) return this.#bad('record', 'a well-formed record before the head', `block ${block}`);
       if (!this.#isOurs(header.fsUuid)) return this.#bad('uuid', 'the uuid of this file system', 'another one');
-      this.#context.head = head === 0 ? { cycle: header.cycle + 1, block: 0 } : { cycle: header.cycle, block: head };
+      // A record may go round the end of the log: what follows it is a cycle later than its header.
+      const headCycle = block >= head ? header.cycle + 1 : header.cycle;
+      this.#context.head = { cycle: headCycle, block: head };
       const ops = header.numLogops;
-      if (header.cycle !== cycle || ops !== 1) return this.#dirty(block, ops);
+      if (headCycle !== (head === 0 ? cycle + 1 : cycle) || ops !== 1) return this.#dirty(block, ops);
       // xfs_db leaves blocks that were never written behind the record when it resets a log to a later cycle.
       for (let gap = back - shape.total; gap > 0; gap--) {
         if (this.#cycle((head - gap + this.#length) % this.#length) !== 0) return this.#dirty(block, ops);
