@@ -31,7 +31,7 @@ const SMALL_UNITS = 64;
 class TooLarge extends Error {}
 
 /**
- * Clone one object that is not a directory. Throws EEXIST, EISDIR, ENOSPC, NO_REFLINK; nothing has happened then.
+ * Clone one object that is not a directory. Throws EEXIST, EISDIR, ENOTDIR, ENOSPC, NO_REFLINK; nothing has happened then.
  * @param replace take the place of a file that has the name.
  * @returns the new inode number.
  */
@@ -48,12 +48,17 @@ export function cloneFile(
     assertReflink(editor);
     assertSharable(inode);
   }
-  const old = editor.volume.child(editor.volume.inode(directory), name);
+  const parent = editor.volume.inode(directory);
+  parent.assertDirectory();
+  const old = editor.volume.child(parent, name);
   if (old !== undefined && !replace) {
     throw fileError('EEXIST', `${showPath(name)} exists`, { where: { path: showPath(name) } });
   }
+  if (old !== undefined && editor.volume.inode(old).isDirectory) {
+    throw fileError('EISDIR', `${showPath(name)} is a directory`, { where: { path: showPath(name) } });
+  }
   if (old === source) throw fileError('EINVAL', 'source and target are the same file', { where: { inode: source } });
-  const what = describe(inode);
+  const what = describeObject(inode);
   const extents = inode.isFile ? new Fork(inode, 'data').extentCount : 0;
   if (extents <= SMALL_EXTENTS && old === undefined) {
     try {
@@ -71,7 +76,7 @@ function cloneSmall(editor: Editor, source: number, directory: number, name: Uin
     setAttributes(editor, tx, source, number);
     const end = endBlock(editor.inode(tx, source));
     if (end > 0 && shareStep(editor, tx, source, number, 0, end, 0, SMALL_UNITS) < end) throw new TooLarge();
-    finish(editor, tx, source, number);
+    copyMetadata(editor, tx, source, number);
     return number;
   });
 }
@@ -81,13 +86,13 @@ function cloneLarge(editor: Editor, source: number, directory: number, name: Uin
   let victim: number | undefined;
   try {
     // Attributes first: they take room in the inode that the extents would else have to leave again.
-    attributesInSteps(editor, source, number);
+    copyAttributes(editor, source, number);
     const end = endBlock(editor.volume.inode(source));
     for (let at = 0; at < end; ) {
       at = editor.transactSized((tx, units) => shareStep(editor, tx, source, number, at, end, 0, units));
     }
     victim = editor.transact((tx) => {
-      finish(editor, tx, source, number);
+      copyMetadata(editor, tx, source, number);
       return nameIt(editor, tx, directory, name, number);
     });
   } catch (error) {
@@ -106,9 +111,9 @@ function endBlock(inode: Inode): number {
 /** An empty directory with the source's metadata; its times are set when its entries are in (`restoreTimes`). */
 export function cloneDirectory(editor: Editor, source: number, directory: number, name: Uint8Array): number {
   return editor.transact((tx) => {
-    const number = createIn(editor, tx, directory, name, describe(editor.inode(tx, source)));
+    const number = createIn(editor, tx, directory, name, describeObject(editor.inode(tx, source)));
     setAttributes(editor, tx, source, number);
-    finish(editor, tx, source, number);
+    copyMetadata(editor, tx, source, number);
     return number;
   });
 }
@@ -125,7 +130,7 @@ export function restoreTimes(editor: Editor, source: number, target: number): vo
 }
 
 /** What an object is, for `createIn`. */
-function describe(inode: Inode): NewObject {
+export function describeObject(inode: Inode): NewObject {
   const { core } = inode;
   return {
     mode: core.mode,
@@ -165,7 +170,7 @@ function setAttributes(editor: Editor, tx: Transaction, source: number, target: 
 }
 
 /** For an inode without a name: in one transaction, or one for each attribute where the log is too small for that. */
-function attributesInSteps(editor: Editor, source: number, target: number): void {
+export function copyAttributes(editor: Editor, source: number, target: number): void {
   try {
     editor.transact((tx) => setAttributes(editor, tx, source, target));
   } catch (error) {
@@ -180,7 +185,7 @@ function attributesInSteps(editor: Editor, source: number, target: number): void
 }
 
 /** Size, flags, project and times as the source has them. */
-function finish(editor: Editor, tx: Transaction, source: number, target: number): void {
+export function copyMetadata(editor: Editor, tx: Transaction, source: number, target: number): void {
   const from = editor.inode(tx, source);
   const to = editor.inode(tx, target);
   to.change(tx);

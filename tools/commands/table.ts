@@ -29,6 +29,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   entry('mv', 'rename and move', () => import('./mv.ts')),
   entry('ln', 'link files, or make symlinks', () => import('./ln.ts')),
   entry('clone', 'the same file or tree again, sharing its blocks', () => import('./clone.ts')),
+  entry('cp', 'copy inside the image, sharing blocks where it can be', () => import('./cp.ts')),
   entry('unshare', 'give files blocks of their own', () => import('./unshare.ts')),
   entry('dedupe', 'share blocks of equal content', () => import('./dedupe.ts')),
   entry('chmod', 'set permissions', () => import('./chmod.ts')),
