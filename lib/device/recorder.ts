@@ -20,6 +20,8 @@ export interface CrashChoice {
   readonly seed: number;
   /** Bytes that a device writes as one: torn writes lose whole pieces of this size. 0 = writes are never torn. */
   readonly sector: number;
+  /** Only writes that begin in these bytes may be torn: a log whose reader trusts blocks in place to be whole. */
+  readonly tearOnly?: { readonly start: number; readonly end: number } | undefined;
 }
 
 export class RecorderDevice implements Device {
@@ -81,9 +83,11 @@ export class RecorderDevice implements Device {
     const torn = random() * 0.5;
     for (const { write } of order) {
       const { offset, bytes } = write;
-      if (choice.sector > 0 && bytes.length > choice.sector && random() < torn) {
-        for (let at = 0; at < bytes.length; at += choice.sector) {
-          if (random() < share) image.write(offset + at, bytes.subarray(at, at + choice.sector));
+      const { sector, tearOnly } = choice;
+      const mayTear = sector > 0 && (!tearOnly || (offset >= tearOnly.start && offset < tearOnly.end));
+      if (mayTear && bytes.length > sector && random() < torn) {
+        for (let at = 0; at < bytes.length; at += sector) {
+          if (random() < share) image.write(offset + at, bytes.subarray(at, at + sector));
         }
       } else if (random() < share) image.write(offset, bytes);
     }

@@ -55,8 +55,7 @@ if (replay !== undefined) {
       const recording = new Recording({ world, workload: 'names', seed: seed * 1000 + 500, steps: 2500 });
       const state = readLogState(recording.recorder, openSuperblock(recording.recorder).geometry);
       expect(state.head.cycle).toBeGreaterThan(2);
-      for (const point of cutPoints(recording, 2 * cuts))
-        recording.judge(recording.crash(point.cut, point.choice), point);
+      for (const point of cutPoints(recording, cuts)) recording.judge(recording.crash(point.cut, point.choice), point);
     });
   });
 

@@ -43,6 +43,8 @@ export const WORLDS: readonly World[] = [
   },
   // 4k sectors: the log has a stripe unit of a block.
   { name: 'xfs-sector-4k', options: { dialect: XFS, size: 24 * MIB, sectorSize: 4096, features: { rmapbt: true } } },
+  // xfs_repair 6.1 knows no parent pointers: the kernel alone judges them.
+  { name: 'xfs-parent', options: { dialect: XFS, size: 40 * MIB, features: { rmapbt: true, parent: true } } },
   { name: 'xfs-stripe', options: { dialect: XFS, size: 64 * MIB, stripeUnit: 32768, stripeWidth: 65536 } },
 ];
 
