@@ -41,7 +41,7 @@ describe.runIf(requireOracle('xfsprogs', 'loop', 'python'))('an image of the ker
           ageDirectory(at, { profile: 'random', ops: 2000, budget: 20 << 20 });
         else {
           ageDirectory(at, { profile: 'forms', dirBlockSize });
-          ageDirectory(at, { profile: 'random', ops: full ? 20_000 : 1500, seed: 7, dirBlockSize, budget: 100 << 20 });
+          ageDirectory(at, { profile: 'random', ops: full ? 5000 : 1500, seed: 7, dirBlockSize, budget: 100 << 20 });
         }
       });
       judge(entry, image);
