@@ -131,10 +131,12 @@ export class InlineExtents extends ExtentCursor {
   }
 }
 
+/** A record on its way into a tree: used within one call. */
+const scratch = new DataView(new ArrayBuffer(RECORD));
+
 /** Extents in a bmbt. */
 export class TreeExtents extends ExtentCursor {
   readonly #cursor: Cursor;
-  readonly #scratch = new DataView(new ArrayBuffer(RECORD));
   readonly #count: () => number;
   readonly #setCount: (count: number) => void;
 
@@ -162,15 +164,15 @@ export class TreeExtents extends ExtentCursor {
   }
 
   insert(tx: Transaction, fileBlock: number, startBlock: number, blockCount: number, unwritten: boolean): void {
-    writeExtent(this.#scratch, 0, fileBlock, startBlock, blockCount, unwritten);
-    this.#cursor.insert(tx, this.#scratch);
+    writeExtent(scratch, 0, fileBlock, startBlock, blockCount, unwritten);
+    this.#cursor.insert(tx, scratch);
     this.#setCount(this.#count() + 1);
     this.#sync(this.#cursor.valid);
   }
 
   update(tx: Transaction, fileBlock: number, startBlock: number, blockCount: number, unwritten: boolean): void {
-    writeExtent(this.#scratch, 0, fileBlock, startBlock, blockCount, unwritten);
-    this.#cursor.update(tx, this.#scratch);
+    writeExtent(scratch, 0, fileBlock, startBlock, blockCount, unwritten);
+    this.#cursor.update(tx, scratch);
     this.#sync(this.#cursor.valid);
   }
 
