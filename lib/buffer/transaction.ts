@@ -36,6 +36,11 @@ export interface Transaction extends BlockReader {
    * back who had it. 512-byte units. Absent where nothing can be brought back.
    */
   freedIn?(daddr: number, length: number): { start: number; end: number } | undefined;
+  /**
+   * Do this when the transaction is certain to happen, in the order asked for: data written over what a file has now, which
+   * no cancel could bring back. Absent where it may be done at once.
+   */
+  atCommit?(work: () => void): void;
 }
 
 /** Remember which inode slots of a cluster a change touches, so that only those get a new CRC. */

@@ -3,8 +3,9 @@
  *
  * 1. Data goes to the device before the mapping that points at it changes: at no moment does a fork name blocks whose
  *    content is not there.
- * 2. Written blocks are overwritten in place only where the dialect allows it and nobody shares them; everything else
- *    goes to new blocks, and the old ones lose one owner.
+ * 2. Written blocks are overwritten in place only where the dialect allows it and nobody shares them, and then only when
+ *    the transaction commits: write no block twice in one. Everything else goes to new blocks, and the old ones lose one
+ *    owner.
  * 3. Where the image keeps checksums, every block a fork maps as written has one when the mapping changes.
  */
 import { MAX_EXTENT_BLOCKS } from '../../formats/btree-blocks.ts';
@@ -162,13 +163,20 @@ export class FileWriter {
         this.#remap(at, stop, startBlock, true);
         this.#recordChecksums(startBlock, piece);
       } else if (!isShared && !dialect.alwaysCopyOnWrite) {
-        this.#device.write(this.inode.geometry.fsBlockToByte(startBlock), piece);
+        this.#overwrite(this.inode.geometry.fsBlockToByte(startBlock), piece);
       } else {
         this.#writeElsewhere(at, stop, piece, startBlock);
       }
       at = stop;
     }
     this.#switch();
+  }
+
+  /** Old content goes for good: not before the transaction is certain to happen. */
+  #overwrite(byte: number, bytes: Uint8Array): void {
+    const work = () => this.#device.write(byte, bytes);
+    if (this.#tx.atCommit) this.#tx.atCommit(work);
+    else work();
   }
 
   /** Unwritten becomes written: the same blocks, the flag off, in the fork and in the register. */

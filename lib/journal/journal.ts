@@ -138,6 +138,7 @@ export class Journal {
     if (this.#writer.blocksFor(cost.bytes, cost.regions) > shape.transactionLimit) {
       throw noSpace('the change is too large for the log of this image', { where: { field: 'LOG_FULL' } });
     }
+    for (const work of tx.late) work();
     this.#takeFreed(tx);
     for (const block of changed) {
       const { buffer } = block;

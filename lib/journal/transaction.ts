@@ -95,6 +95,13 @@ export class JournalTransaction implements Transaction {
     return this.#freedHere.firstIn(daddr, daddr + length / BASIC_BLOCK);
   }
 
+  /** Data to be written in place: see `atCommit`. */
+  readonly late: (() => void)[] = [];
+
+  atCommit(work: () => void): void {
+    this.late.push(work);
+  }
+
   /** Log an item that describes no block: an intent, or that one is done. The format structure first. */
   addItem(...regions: Uint8Array[]): void {
     this.items.push(...regions);

@@ -8,7 +8,7 @@ import { readFork } from '../file/inode-fork-blocks.ts';
 import { truncateFile } from '../file/truncate.ts';
 import { checkFileRange, FileWriter } from '../file/write.ts';
 import { type Editor, isLogFull } from './editor.ts';
-import { createIn, createUnnamed, finishFreeing, type NewObject, nameIt } from './names.ts';
+import { createIn, createUnnamed, finishFreeing, freeStep, type NewObject, nameIt } from './names.ts';
 
 /** Bytes written in one transaction, and the least of them when the log is too small for more. */
 const PIECE = 4 << 20;
@@ -138,10 +138,12 @@ export function putFile(
       at += length;
       if (length < PIECE) break;
     }
-    victim = editor.transact((tx) => {
+    victim = editor.transactSized((tx, units) => {
       dress?.(tx, editor.inode(tx, number));
-      return nameIt(editor, tx, directory, name, number);
-    });
+      const old = nameIt(editor, tx, directory, name, number);
+      if (old === undefined) return undefined;
+      return freeStep(editor, tx, editor.inode(tx, old), units) ? old : undefined;
+    }, 0);
   } catch (error) {
     finishFreeing(editor, number);
     throw error;

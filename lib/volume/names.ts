@@ -275,7 +275,7 @@ export function letGo(editor: Editor, number: number): void {
 }
 
 /** Free a piece of an unnamed inode; at the end the inode itself. @returns true while more is left. */
-function freeStep(editor: Editor, tx: Transaction, inode: Inode, units: number): boolean {
+export function freeStep(editor: Editor, tx: Transaction, inode: Inode, units: number): boolean {
   if (freeForks(tx, editor.space, inode, units)) return true;
   editor.space.removeUnlinked(tx, inode.number);
   editor.space.freeInode(tx, inode.number);

@@ -16,7 +16,7 @@ import { Volume } from '../../lib/volume/volume.ts';
 import { stateOf } from './image-state.ts';
 import { matchState, type State, TreeModel } from './model.ts';
 import { recoverImage } from './recover-image.ts';
-import { WORKLOADS, Workload, type WorkloadKind } from './workload.ts';
+import { FULL, WORKLOADS, Workload, type WorkloadKind } from './workload.ts';
 
 const MIB = 1 << 20;
 const TIME = { seconds: 1_700_000_000, nanoseconds: 0 };
@@ -76,7 +76,7 @@ export class Recording {
   constructor(name: CaseName, from?: { image: Device; state: State }) {
     this.name = name;
     this.world = WORLDS.find((each) => each.name === name.world)!;
-    const kind: WorkloadKind = WORKLOADS.find((each) => each.name === name.workload)!;
+    const kind: WorkloadKind = [...WORKLOADS, FULL].find((each) => each.name === name.workload)!;
     this.#base = from?.image ?? makeWorld(this.world);
     this.recorder = new RecorderDevice(this.#base);
     this.#flushed = new FlushedImage(this.#base);

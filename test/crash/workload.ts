@@ -118,6 +118,31 @@ export const WORKLOADS: readonly WorkloadKind[] = [
   },
 ];
 
+/** For images that are full already. */
+export const FULL: WorkloadKind = {
+  name: 'full',
+  names: 60,
+  nameLength: 30,
+  maxFile: 2_000_000,
+  weights: {
+    sync: 5,
+    put: 15,
+    append: 12,
+    overwrite: 12,
+    write: 4,
+    preallocate: 3,
+    punch: 2,
+    setxattr: 12,
+    removexattr: 2,
+    mkdir: 6,
+    symlink: 6,
+    link: 6,
+    rename: 8,
+    unlink: 2,
+    truncate: 2,
+  },
+};
+
 /** One operation of the history. */
 export interface Step {
   readonly what: string;
