@@ -27,8 +27,18 @@ import { assertReflink, assertSharable, shareStep } from './share.ts';
 const SMALL_EXTENTS = 128;
 const SMALL_UNITS = 64;
 
-/** A small file turned out too large for one transaction. */
+/** A file turned out too large for one transaction. */
 class TooLarge extends Error {}
+
+/** False when one transaction cannot be enough. */
+export function isSmall(file: Inode): boolean {
+  return new Fork(file, 'data').extentCount <= SMALL_EXTENTS;
+}
+
+/** True when `cloneSmall` could not do it but `cloneFile` may. */
+export function isTooLarge(error: unknown): boolean {
+  return error instanceof TooLarge || isLogFull(error);
+}
 
 /**
  * Clone one object that is not a directory. Throws EEXIST, EISDIR, ENOTDIR, ENOSPC, NO_REFLINK; nothing has happened then.
@@ -58,27 +68,36 @@ export function cloneFile(
     throw fileError('EISDIR', `${showPath(name)} is a directory`, { where: { path: showPath(name) } });
   }
   if (old === source) throw fileError('EINVAL', 'source and target are the same file', { where: { inode: source } });
-  const what = describeObject(inode);
-  const extents = inode.isFile ? new Fork(inode, 'data').extentCount : 0;
-  if (extents <= SMALL_EXTENTS && old === undefined) {
+  if (old === undefined) {
     try {
-      return cloneSmall(editor, source, directory, name, what);
+      return editor.transact((tx) => cloneSmall(editor, tx, source, directory, name));
     } catch (error) {
-      if (!(error instanceof TooLarge) && !isLogFull(error)) throw error;
+      if (!isTooLarge(error)) throw error;
     }
   }
-  return cloneLarge(editor, source, directory, name, what);
+  return cloneLarge(editor, source, directory, name, describeObject(editor.volume.inode(source)));
 }
 
-function cloneSmall(editor: Editor, source: number, directory: number, name: Uint8Array, what: NewObject): number {
-  return editor.transact((tx) => {
-    const number = createIn(editor, tx, directory, name, what);
-    setAttributes(editor, tx, source, number);
-    const end = endBlock(editor.inode(tx, source));
-    if (end > 0 && shareStep(editor, tx, source, number, 0, end, 0, SMALL_UNITS) < end) throw new TooLarge();
-    copyMetadata(editor, tx, source, number);
-    return number;
-  });
+/**
+ * In a transaction of the caller's: clone an object that is not a directory. Throws TooLarge, or ENOSPC LOG_FULL when the
+ * transaction is committed, for what `cloneFile` must do.
+ */
+export function cloneSmall(
+  editor: Editor,
+  tx: Transaction,
+  source: number,
+  directory: number,
+  name: Uint8Array,
+): number {
+  const from = editor.inode(tx, source);
+  if (from.isFile) assertSharable(from);
+  const end = endBlock(from);
+  if (end > 0 && !isSmall(from)) throw new TooLarge();
+  const number = createIn(editor, tx, directory, name, describeObject(from));
+  setAttributes(editor, tx, source, number);
+  if (end > 0 && shareStep(editor, tx, source, number, 0, end, 0, SMALL_UNITS) < end) throw new TooLarge();
+  copyMetadata(editor, tx, source, number);
+  return number;
 }
 
 function cloneLarge(editor: Editor, source: number, directory: number, name: Uint8Array, what: NewObject): number {
@@ -109,24 +128,26 @@ function endBlock(inode: Inode): number {
 }
 
 /** An empty directory with the source's metadata; its times are set when its entries are in (`restoreTimes`). */
-export function cloneDirectory(editor: Editor, source: number, directory: number, name: Uint8Array): number {
-  return editor.transact((tx) => {
-    const number = createIn(editor, tx, directory, name, describeObject(editor.inode(tx, source)));
-    setAttributes(editor, tx, source, number);
-    copyMetadata(editor, tx, source, number);
-    return number;
-  });
+export function cloneDirectory(
+  editor: Editor,
+  tx: Transaction,
+  source: number,
+  directory: number,
+  name: Uint8Array,
+): number {
+  const number = createIn(editor, tx, directory, name, describeObject(editor.inode(tx, source)));
+  setAttributes(editor, tx, source, number);
+  copyMetadata(editor, tx, source, number);
+  return number;
 }
 
 /** Times of a directory are those of the source, whatever was entered into it since. */
-export function restoreTimes(editor: Editor, source: number, target: number): void {
-  editor.transact((tx) => {
-    const from = editor.inode(tx, source);
-    const to = editor.inode(tx, target);
-    to.change(tx);
-    to.setTime('atime', from.time('atime'));
-    to.setTime('mtime', from.time('mtime'));
-  });
+export function restoreTimes(editor: Editor, tx: Transaction, source: number, target: number): void {
+  const from = editor.inode(tx, source);
+  const to = editor.inode(tx, target);
+  to.change(tx);
+  to.setTime('atime', from.time('atime'));
+  to.setTime('mtime', from.time('mtime'));
 }
 
 /** What an object is, for `createIn`. */

@@ -2,12 +2,15 @@
  * Cloning a tree as `cp -al` would walk it, but copy-on-write: directories first, names in byte order, hard links inside
  * the tree stay hard links. What fails is named; what is finished stays.
  */
+import type { Transaction } from '../buffer/transaction.ts';
 import { CadastreError, corrupt, fileError } from '../errors.ts';
 import type { Inode } from '../file/inode.ts';
+import { Batch } from '../volume/batch.ts';
 import type { Editor } from '../volume/editor.ts';
 import { link } from '../volume/names.ts';
 import { joinPath, showPath } from '../volume/path.ts';
-import { cloneDirectory, cloneFile, restoreTimes } from './clone-file.ts';
+import { cloneDirectory, cloneFile, cloneSmall, isSmall, isTooLarge, restoreTimes } from './clone-file.ts';
+import { assertReflink } from './share.ts';
 
 const DOT_DOT = Uint8Array.of(0x2e, 0x2e);
 
@@ -31,13 +34,18 @@ export interface CloneTreeOptions {
   failed?: (error: CadastreError) => void;
 }
 
+/** An inode that is made by an operation of the batch: 0 until then, and when that failed. */
+interface Made {
+  number: number;
+}
+
 /** One object to clone; with `finished` a directory whose clone has all its entries. */
 interface Task {
   from: number;
   path: Uint8Array;
-  into: number;
+  into: Made;
   name: Uint8Array;
-  finished?: number;
+  finished?: Made;
 }
 
 /**
@@ -52,65 +60,151 @@ export function cloneTree(
   name: Uint8Array,
   options: CloneTreeOptions = {},
 ): CloneResult {
-  const result: CloneResult = { files: 0, directories: 0, symlinks: 0, others: 0, hardLinks: 0, bytes: 0 };
+  assertReflink(editor);
   if (editor.volume.inode(source).isDirectory) refuseInside(editor, source, directory);
-  const links = new Map<number, number>();
-  const seen = new Set<number>();
-  const pending: Task[] = [{ from: source, path: sourcePath, into: directory, name }];
-  for (let task = pending.pop(); task; task = pending.pop()) {
-    const { path, from } = task;
-    try {
-      if (task.finished !== undefined) {
-        restoreTimes(editor, from, task.finished);
-        continue;
-      }
-      const inode = editor.volume.inode(from);
-      if (inode.isDirectory) {
-        if (seen.has(from)) throw corrupt('DIRECTORY_LOOP', 'a directory has two names', { where: { inode: from } });
-        seen.add(from);
-        const number = cloneDirectory(editor, from, task.into, task.name);
-        result.directories++;
-        pending.push({ ...task, finished: number });
-        const entries = editor.volume.sortedEntries(inode);
-        for (let i = entries.length - 1; i >= 0; i--) {
-          const entry = entries[i]!;
-          pending.push({ from: entry.inode, path: joinPath(path, entry.name), into: number, name: entry.name });
-        }
-      } else cloneLeaf(editor, inode, task.into, task.name, links, result);
-    } catch (error) {
-      const named = atPath(error, path);
-      if (!options.failed || !(named instanceof CadastreError) || endsAll(named)) throw named;
-      options.failed(named);
-      continue;
-    }
-    options.progress?.(result, path);
-  }
-  return result;
+  const cloner = new TreeCloner(editor, options);
+  cloner.run({ from: source, path: sourcePath, into: { number: directory }, name });
+  return cloner.result;
 }
 
-function cloneLeaf(
-  editor: Editor,
-  inode: Inode,
-  directory: number,
-  name: Uint8Array,
-  links: Map<number, number>,
-  result: CloneResult,
-): void {
-  const { number, size, isFile, isSymlink } = inode;
-  const isLinked = inode.core.nlink > 1;
-  const known = isLinked ? links.get(number) : undefined;
-  if (known !== undefined) {
-    link(editor, known, directory, name);
-    result.hardLinks++;
-    return;
+/** Thrown for what is in a directory that could not be made: that was told already. */
+class NoParent extends Error {}
+
+class TreeCloner {
+  readonly result: CloneResult = { files: 0, directories: 0, symlinks: 0, others: 0, hardLinks: 0, bytes: 0 };
+  readonly #editor: Editor;
+  readonly #options: CloneTreeOptions;
+  readonly #batch: Batch;
+  readonly #links = new Map<number, Made>();
+  readonly #seen = new Set<number>();
+  readonly #pending: Task[] = [];
+
+  constructor(editor: Editor, options: CloneTreeOptions) {
+    this.#editor = editor;
+    this.#options = options;
+    this.#batch = new Batch(editor);
   }
-  const clone = cloneFile(editor, number, directory, name);
-  if (isLinked) links.set(number, clone);
-  if (isFile) {
-    result.files++;
-    result.bytes += size;
-  } else if (isSymlink) result.symlinks++;
-  else result.others++;
+
+  run(start: Task): void {
+    this.#pending.push(start);
+    for (let task = this.#pending.pop(); task; task = this.#pending.pop()) {
+      const { path } = task;
+      try {
+        this.#task(task);
+      } catch (error) {
+        this.#tell(error, path);
+      }
+    }
+    this.#batch.flush();
+  }
+
+  #task(task: Task): void {
+    const { from, path, finished } = task;
+    const inode = finished ? undefined : this.#editor.volume.inode(from);
+    if (finished) {
+      this.#add(path, (tx) => restoreTimes(this.#editor, tx, from, existing(finished)));
+    } else if (inode?.isDirectory) this.#directory(task, inode);
+    else if (inode) this.#leaf(task, inode);
+  }
+
+  #directory(task: Task, inode: Inode): void {
+    const { from, path, into, name } = task;
+    if (this.#seen.has(from)) throw corrupt('DIRECTORY_LOOP', 'a directory has two names', { where: { inode: from } });
+    this.#seen.add(from);
+    const made: Made = { number: 0 };
+    const entries = this.#editor.volume.sortedEntries(inode);
+    this.#add(
+      path,
+      (tx) => {
+        made.number = cloneDirectory(this.#editor, tx, from, existing(into), name);
+      },
+      { made, done: () => this.result.directories++ },
+    );
+    this.#pending.push({ ...task, finished: made });
+    for (let i = entries.length - 1; i >= 0; i--) {
+      const entry = entries[i]!;
+      this.#pending.push({ from: entry.inode, path: joinPath(path, entry.name), into: made, name: entry.name });
+    }
+  }
+
+  #leaf({ from, path, into, name }: Task, inode: Inode): void {
+    const editor = this.#editor;
+    const { size, isFile, isSymlink } = inode;
+    const isLinked = inode.core.nlink > 1;
+    const known = isLinked ? this.#links.get(from) : undefined;
+    if (known) this.#batch.flush();
+    if (known && known.number !== 0) {
+      link(editor, known.number, existing(into), name);
+      this.result.hardLinks++;
+      return;
+    }
+    const made: Made = { number: 0 };
+    if (isLinked) this.#links.set(from, made);
+    const done = (): void => {
+      if (isFile) {
+        this.result.files++;
+        this.result.bytes += size;
+      } else if (isSymlink) this.result.symlinks++;
+      else this.result.others++;
+    };
+    const whole = (): void => {
+      made.number = cloneFile(editor, from, existing(into), name);
+    };
+    if (isFile && !isSmall(inode)) {
+      this.#batch.flush();
+      whole();
+      done();
+      this.#options.progress?.(this.result, path);
+      return;
+    }
+    const run = (tx: Transaction): void => {
+      made.number = cloneSmall(editor, tx, from, existing(into), name);
+    };
+    this.#add(path, run, { made, done, inSteps: whole });
+  }
+
+  /**
+   * An operation of the batch.
+   * @param how `made`: what it makes; `inSteps`: does it when it is too large for a transaction.
+   */
+  #add(
+    path: Uint8Array,
+    run: (tx: Transaction) => void,
+    how: { made?: Made; done?: () => void; inSteps?: () => void } = {},
+  ): void {
+    const { made, inSteps } = how;
+    const done = (): void => {
+      how.done?.();
+      this.#options.progress?.(this.result, path);
+    };
+    const failed = (error: unknown): void => {
+      // The number of a transaction that was taken back.
+      if (made) made.number = 0;
+      if (!inSteps || !isTooLarge(error)) {
+        this.#tell(error, path);
+        return;
+      }
+      try {
+        inSteps();
+        done();
+      } catch (second) {
+        this.#tell(second, path);
+      }
+    };
+    this.#batch.add({ run, done, failed });
+  }
+
+  #tell(error: unknown, path: Uint8Array): void {
+    if (error instanceof NoParent) return;
+    const named = atPath(error, path);
+    if (!this.#options.failed || !(named instanceof CadastreError) || endsAll(named)) throw named;
+    this.#options.failed(named);
+  }
+}
+
+function existing(made: Made): number {
+  if (made.number === 0) throw new NoParent();
+  return made.number;
 }
 
 /** The same error, saying which object it was. */

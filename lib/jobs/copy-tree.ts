@@ -84,7 +84,9 @@ export class CopyTree {
     this.#settle();
     const directory = this.#made.pop();
     if (!directory) return false;
-    this.#trying(directory.path, () => restoreTimes(this.#editor, directory.from, directory.to));
+    this.#trying(directory.path, () =>
+      this.#editor.transact((tx) => restoreTimes(this.#editor, tx, directory.from, directory.to)),
+    );
     return true;
   }
 
@@ -128,7 +130,7 @@ export class CopyTree {
     const { volume } = this.#editor;
     if (this.#seen.has(from)) throw corrupt('DIRECTORY_LOOP', 'a directory has two names', { where: { inode: from } });
     this.#seen.add(from);
-    const to = cloneDirectory(this.#editor, from, into, name);
+    const to = this.#editor.transact((tx) => cloneDirectory(this.#editor, tx, from, into, name));
     this.result.directories++;
     this.#made.push({ from, to, path });
     const entries = volume.sortedEntries(volume.inode(from));
