@@ -11,10 +11,10 @@ export type ModeChange = (mode: number, isDirectory: boolean) => number;
 
 /** Throws usage BAD_MODE. */
 export function parseMode(text: string): ModeChange {
-  if (/^[0-7]{1,4}$/.test(text)) {
+  if (/^0?[0-7]{1,4}$/.test(text)) {
     const bits = Number.parseInt(text, 8);
-    // As GNU chmod: fewer than four digits leave a directory's set-id bits alone.
-    return (mode, isDirectory) => bits | (isDirectory && text.length < 4 ? mode & 0o6000 : 0);
+    // As GNU chmod: fewer than five digits leave a directory's set-id bits alone.
+    return (mode, isDirectory) => bits | (isDirectory && text.length < 5 ? mode & 0o6000 : 0);
   }
   const clauses = text.split(',').map((clause) => parseClause(clause, text));
   return (mode, isDirectory) => clauses.reduce((bits, clause) => clause(bits, isDirectory), mode & 0o7777);
@@ -33,7 +33,7 @@ function parseClause(clause: string, text: string): ModeChange {
       const wanted = bitsOf(letters!, bits, isDirectory) & mask;
       if (operator === '+') return bits | wanted;
       if (operator === '-') return bits & ~wanted;
-      const affected = who === '' ? 0o777 : mask & (isDirectory ? 0o1777 : 0o7777);
+      const affected = (who === '' ? 0o7777 : mask) & (isDirectory ? 0o1777 : 0o7777);
       return (bits & ~affected) | wanted;
     }, mode);
 }
