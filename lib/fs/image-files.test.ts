@@ -41,6 +41,15 @@ function get(files: ImageFiles, path: string): string {
 const problems = (device: OverlayDevice): readonly unknown[] => check(device, { data: true }).problems;
 
 describe.each(['cadastre', 'xfs'] as const)('%s image files', (dialect) => {
+  it('leave the position where it is when nothing is written, in append mode too', () => {
+    const files = new ImageFiles(emptyImage({ dialect }));
+    const fd = files.open(bytes('/f'), OPEN.RDWR | OPEN.CREAT | OPEN.APPEND);
+    files.ftruncate(fd, 1);
+    expect(files.write(fd, new Uint8Array(0))).toBe(0);
+    expect(files.read(fd, new Uint8Array(4))).toBe(1);
+    files.unmount();
+  });
+
   it('keep an unlinked file until its last descriptor is closed', () => {
     const device = emptyImage({ dialect });
     const files = new ImageFiles(device);

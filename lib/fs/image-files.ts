@@ -184,9 +184,11 @@ export class ImageFiles {
   write(fd: number, bytes: Uint8Array, position?: number): number {
     const file = this.#file(fd);
     if (!writes(file.flags)) throw fileError('EBADF', 'not open for writing');
+    // As on Linux: nothing written moves nothing, not even in append mode.
+    if (bytes.length === 0) return 0;
     const appends = (file.flags & OPEN.APPEND) !== 0;
     const at = appends ? this.volume.inode(file.inode).size : (position ?? file.position);
-    if (bytes.length > 0) writeAt(this.#writable(), file.inode, at, bytes);
+    writeAt(this.#writable(), file.inode, at, bytes);
     if (position === undefined) file.position = at + bytes.length;
     return bytes.length;
   }

@@ -195,7 +195,6 @@ export function isLogFull(error: unknown): boolean {
   return error instanceof CadastreError && error.family === 'no-space' && error.where.field === 'LOG_FULL';
 }
 
-
 function hostTime(): Time {
   const milliseconds = Date.now();
   const seconds = Math.floor(milliseconds / 1000);
