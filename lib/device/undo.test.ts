@@ -128,7 +128,21 @@ describe('undo device', () => {
         }
         expect(contentOf(image).equals(before)).toBe(true);
       }),
-      { numRuns: 80 },
+      {
+        numRuns: 80,
+        examples: [
+          // Cut off where the page of the old end is old before it and new behind it.
+          [
+            [
+              { kind: 'resize', size: 700_001 },
+              { kind: 'write', offset: 0, length: 250_000, value: 0 },
+              { kind: 'write', offset: 437_858, length: 262_143, value: 1 },
+            ],
+            3,
+            2,
+          ],
+        ],
+      },
     );
   });
 
