@@ -5,6 +5,8 @@
 import type { Device } from './device.ts';
 
 const GATHER_BYTES = 4 << 20;
+/** Writes of at least so many bytes are not copied. */
+const DIRECT_BYTES = 512 << 10;
 
 export class GatherDevice implements Device {
   readonly #below: Device;
@@ -31,7 +33,8 @@ export class GatherDevice implements Device {
   write(offset: number, from: Uint8Array): void {
     if (this.#used > 0 && (offset !== this.#start + this.#used || this.#used + from.length > GATHER_BYTES))
       this.drain();
-    if (from.length >= GATHER_BYTES / 2) {
+    if (from.length >= DIRECT_BYTES) {
+      this.drain();
       this.#below.write(offset, from);
       return;
     }

@@ -141,6 +141,15 @@ describe('undo device', () => {
             3,
             2,
           ],
+          // Cut off when the image is longer already and the page behind its old end not yet written.
+          [
+            [
+              { kind: 'resize', size: 700_417 },
+              { kind: 'write', offset: 307_222, length: 393_195, value: 1 },
+            ],
+            1,
+            0,
+          ],
         ],
       },
     );

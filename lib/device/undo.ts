@@ -320,7 +320,9 @@ class UndoState {
         else this.earlier.set(page + i, [before]);
       }
       this.last.set(page + i, newCrcs[i]!);
-      if (old === OLD.ZERO) this.old.set(page + i, ZERO_CRC);
+      // Behind the old end there was nothing, which an image made longer but not yet written shows as zeroes.
+      const isBehind = old === OLD.NONE && !this.old.has(page + i);
+      if (old === OLD.ZERO || isBehind) this.old.set(page + i, ZERO_CRC);
       else if (bytes) this.old.set(page + i, crc32c(bytes.subarray(i * PAGE, (i + 1) * PAGE)));
     }
   }
