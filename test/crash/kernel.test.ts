@@ -13,7 +13,7 @@ import { seededRandom } from '../../lib/device/recorder.ts';
 import { openSuperblock } from '../../lib/volume/open.ts';
 import { compareTrees, digestTree } from '../support/digest.ts';
 import { digestImage, withoutRawAcls } from '../support/image-digest.ts';
-import { loopMount, requireOracle, withTempDir, xfsRepairCheck } from '../support/oracle.ts';
+import { loopMount, requireOracle, run, withTempDir, xfsRepairCheck } from '../support/oracle.ts';
 import { type CutPoint, Recording, WORLDS } from './harness.ts';
 import { recoverImage } from './recover-image.ts';
 import { WORKLOADS } from './workload.ts';
@@ -24,6 +24,25 @@ const cases = WORLDS.filter(({ name }) => name.startsWith('xfs')).map(({ name },
   world: name,
   workload: WORKLOADS[(i + seed) % WORKLOADS.length]!.name,
 }));
+
+describe.runIf(requireOracle('xfsprogs'))('xfs_logprint reads our log', () => {
+  it.each(['xfs-4k', 'xfs-sector-4k', 'xfs-stripe'])('%s', (world) => {
+    const recording = new Recording({ world, workload: 'mixed', seed: seed * 1000 + 750, steps: 120 });
+    withTempDir((directory) => {
+      const path = join(directory, 'dirty.img');
+      // Everything flushed, and the log not yet closed.
+      const cut = recording.recorder.events.length - 4;
+      copyTo(recording.crash(cut, { unflushed: 'all', seed: 0, sector: 0 }), path);
+      const transactions = run('xfs_logprint', ['-t', path]);
+      expect(transactions.status).toBe(0);
+      expect(transactions.output).toContain('<DIRTY>');
+      expect(transactions.output).not.toMatch(/error|bad |corrupt|unknown|illegal/i);
+      const everything = run('xfs_logprint', [path]);
+      expect(everything.output).not.toMatch(/ERROR|Bad |corrupt|illegal/);
+      expect(everything.output.match(/INODE: /g)?.length).toBeGreaterThan(10);
+    });
+  });
+});
 
 describe.runIf(requireOracle('loop', 'xfsprogs', 'python'))(`the kernel recovers (CADASTRE_SEED=${seed})`, () => {
   it.each(cases)('$world, $workload', ({ world, workload }) => {
