@@ -1,8 +1,8 @@
 /**
  * Writes an empty image. The order makes an unfinished image recognisable at every moment:
  *
- * 1. The primary superblock with inprogress = 1 goes first and is flushed: from here on nobody takes the old content, or
- *    the new, for a file system.
+ * 1. The primary superblock with inprogress = 1 goes first, and is flushed where there was old content: from here on nobody
+ *    takes the old, or the new, for a file system.
  * 2. Then the log, the AGs and the first inodes, one write for each AG. Whoever fills the image does so now.
  * 3. `finishImage` flushes everything and clears inprogress last.
  *
@@ -36,7 +36,8 @@ export function formatImage(device: Device, plan: ImagePlan, blank = false): voi
       found: device.size,
     });
   device.write(0, plan.superblock);
-  device.flush();
+  // On a blank device there is no old content that anybody could take for a file system beside the new superblock.
+  if (!blank) device.flush();
   const logByte = geometry.fsBlockToByte(geometry.logStart);
   if (!blank) {
     const head = plan.superblock.length;
