@@ -16,8 +16,8 @@ import { inodeOwner } from '../space/owner.ts';
 import type { Space } from '../space/space.ts';
 import type { Editor } from '../volume/editor.ts';
 
-/** Runs shared for each unit that a step may take: one changes a record or two in each tree. */
-const RUNS_PER_UNIT = 4;
+/** Runs of equal sharing that a step may share: many where the log is large, few where it is not. */
+const runsOf = (units: number): number => units * Math.max(1, units >> 2);
 
 /** Throws `unsupported` NO_REFLINK where the image cannot share blocks. */
 export function assertReflink(editor: Editor): void {
@@ -54,7 +54,7 @@ export function shareStep(
   const { space } = editor;
   const owner = inodeOwner(target);
   const pieces: number[] = [];
-  let budget = units * RUNS_PER_UNIT;
+  let budget = runsOf(units);
   let upTo = end;
   new Fork(editor.inode(tx, source), 'data').forEachExtent((fileBlock, startBlock, blockCount, unwritten) => {
     if (fileBlock >= end) return true;
