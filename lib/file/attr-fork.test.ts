@@ -117,7 +117,7 @@ it('a small directory keeps room for a tree root, however much its attributes wo
   const { device, editor } = open('xfs', 1024);
   const { rootInode } = editor.volume.geometry;
   const number = create(editor, rootInode, encoder.encode('d'), { mode: MODE.DIR | 0o755 });
-  for (let i = 0; i < 6; i++) setXattr(editor, number, encoder.encode(`user.a${i}`), bytes(40, i));
+  for (let i = 0; i < 6; i++) setXattr(editor, number, encoder.encode(`user.a${i}`), bytes(47, i));
   expect(editor.volume.inode(number).core.forkoff * 8).toBeGreaterThanOrEqual(56);
   const other = create(editor, rootInode, encoder.encode('f'), { mode: MODE.FILE | 0o644 });
   // Blocks of two growing things alternate: the directory's extents do not join.
