@@ -7,6 +7,8 @@
 import { MODE } from '../dist/formats/inode.js';
 import { FileDevice } from '../dist/lib/device/file.js';
 import { punchHole } from '../dist/lib/file/truncate.js';
+import { FileWriter } from '../dist/lib/file/write.js';
+import { Batch } from '../dist/lib/volume/batch.js';
 import { writeAt } from '../dist/lib/volume/content.js';
 import { Editor } from '../dist/lib/volume/editor.js';
 import { create } from '../dist/lib/volume/names.js';
@@ -37,11 +39,23 @@ function overwrite(path, count) {
   const inode = editor.volume.resolve(path);
   const blocks = Math.floor(inode.size / BLOCK);
   const bytes = new Uint8Array(BLOCK).fill(2);
+  const batch = new Batch(editor);
   let random = 1;
   for (let i = 0; i < count; i++) {
     random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
-    writeAt(editor, inode.number, (random % blocks) * BLOCK, bytes);
+    const offset = (random % blocks) * BLOCK;
+    batch.add({
+      run: (tx) => {
+        const file = editor.inode(tx, inode.number);
+        new FileWriter(tx, file, editor.data, editor.space).write(offset, bytes);
+        editor.touch(tx, file, true);
+      },
+      failed: (error) => {
+        throw error;
+      },
+    });
   }
+  batch.flush();
 }
 
 if (verb === 'fragmented') fragmented(Number(rest[0]));
