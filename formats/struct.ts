@@ -74,8 +74,9 @@ type Accessors<T> = {
 export type View<T> = BaseView & Accessors<T>;
 
 export class BaseView {
-  view: DataView;
-  base: number;
+  // Declared only: a field definition of its own would run at every construction, before the assignment.
+  declare view: DataView;
+  declare base: number;
   constructor() {
     this.view = EMPTY;
     this.base = 0;

@@ -38,7 +38,9 @@ export interface PutResult {
 
 /** Files up to this size are read whole and take their place in one transaction with others. */
 const SMALL_BYTES = 512 << 10;
-const PIECE = 4 << 20;
+const SLAB_BYTES = 4 << 20;
+/** Long files go in pieces that stay in the processor's cache between reading and writing. */
+const PIECE = 1 << 20;
 
 interface Level {
   readonly entry: HostEntry;
@@ -60,6 +62,9 @@ export class TreePutter {
   /** Where the last small file of each AG ended: the next one goes right behind it. */
   readonly #dataEnd: Float64Array;
   #piece: Uint8Array | undefined;
+  /** Content of the small files that wait in the batch. */
+  #slab: Uint8Array | undefined;
+  #slabUsed = 0;
 
   constructor(editor: Editor, options: PutOptions) {
     this.#editor = editor;
@@ -149,13 +154,27 @@ export class TreePutter {
         keep(this.#large(tree, entry, file, directory, name));
         return;
       }
-      const { blockSize } = this.#editor.volume.geometry;
-      const bytes = new Uint8Array(Math.ceil(file.size / blockSize) * blockSize);
+      const bytes = this.#room(file.size);
       file.readInto(bytes.subarray(0, file.size), 0);
       this.#small(tree, entry, directory, name, existing, bytes, keep);
     } finally {
       file.close();
     }
+  }
+
+  /** Whole blocks for so many bytes, zero behind them, until the batch is done. */
+  #room(size: number): Uint8Array {
+    const { blockSize } = this.#editor.volume.geometry;
+    const length = Math.ceil(size / blockSize) * blockSize;
+    const slab = (this.#slab ??= new Uint8Array(SLAB_BYTES));
+    if (this.#slabUsed + length > slab.length) {
+      this.#batch.flush();
+      this.#slabUsed = 0;
+    }
+    const bytes = slab.subarray(this.#slabUsed, this.#slabUsed + length);
+    this.#slabUsed += length;
+    bytes.fill(0, size);
+    return bytes;
   }
 
   /** An object whose content is at hand: one of many operations in a transaction. */
