@@ -15,7 +15,7 @@ import { WORKLOADS } from './workload.ts';
 
 const replay = process.env.CADASTRE_CRASH;
 const seed = Number(process.env.CADASTRE_SEED ?? 1);
-const cuts = Number(process.env.CADASTRE_CRASH_CUTS ?? 56);
+const cuts = Number(process.env.CADASTRE_CRASH_CUTS ?? 48);
 const steps = Number(process.env.CADASTRE_CRASH_STEPS ?? 120);
 /** Every so many cuts, recovery is cut as well, so many times. */
 const AGAIN_EVERY = 6;

@@ -19,7 +19,7 @@ import { recoverImage } from './recover-image.ts';
 import { WORKLOADS } from './workload.ts';
 
 const seed = Number(process.env.CADASTRE_SEED ?? 1);
-const cuts = Number(process.env.CADASTRE_CRASH_KERNEL_CUTS ?? 3);
+const cuts = Number(process.env.CADASTRE_CRASH_KERNEL_CUTS ?? 2);
 const cases = WORLDS.filter(({ name }) => name.startsWith('xfs')).map(({ name }, i) => ({
   world: name,
   workload: WORKLOADS[(i + seed) % WORKLOADS.length]!.name,

@@ -18,7 +18,7 @@ import { recoverImage } from './recover-image.ts';
 import { WORKLOADS, Workload } from './workload.ts';
 
 const seed = Number(process.env.CADASTRE_SEED ?? 1);
-const kills = Number(process.env.CADASTRE_CRASH_KILLS ?? 3);
+const kills = Number(process.env.CADASTRE_CRASH_KILLS ?? 2);
 const worker = fileURLToPath(new URL('./kill-worker.ts', import.meta.url));
 
 describe(`kill -9 while editing (CADASTRE_SEED=${seed})`, () => {
