@@ -14,7 +14,7 @@ import type { Transaction } from '../buffer/transaction.ts';
 import type { Device } from '../device/device.ts';
 import { fileError, noSpace } from '../errors.ts';
 import { inodeOwner } from '../space/owner.ts';
-import type { Space } from '../space/space.ts';
+import type { Allocation, Space } from '../space/space.ts';
 import { Fork, homeBlock } from './fork.ts';
 import type { Inode } from './inode.ts';
 import { FileReader } from './read.ts';
@@ -33,6 +33,9 @@ export function checkFileRange(offset: number, length: number): void {
   }
 }
 
+/** Gives up to `max` blocks for a file block, recorded for the file; undefined = ask free space. */
+export type BlockGiver = (fileBlock: number, max: number, near: number) => Allocation | undefined;
+
 export class FileWriter {
   readonly inode: Inode;
   readonly #tx: Transaction;
@@ -42,8 +45,11 @@ export class FileWriter {
   #crcs = new Uint32Array(0);
   /** Written to new blocks, not mapped yet. */
   readonly #moved: { fileBlock: number; fsBlock: number; blockCount: number }[] = [];
+  readonly #blocks: BlockGiver | undefined;
 
-  constructor(tx: Transaction, inode: Inode, device: Device, space: Space) {
+  /** @param blocks asked for new blocks first. */
+  constructor(tx: Transaction, inode: Inode, device: Device, space: Space, blocks?: BlockGiver) {
+    this.#blocks = blocks;
     this.#tx = tx;
     this.inode = inode;
     this.#device = device;
@@ -232,6 +238,8 @@ export class FileWriter {
   }
 
   #allocate(fileBlock: number, max: number, near: number): { fsBlock: number; blockCount: number } {
+    const given = this.#blocks?.(fileBlock, Math.min(max, MAX_EXTENT_BLOCKS), near);
+    if (given) return given;
     const got = this.#space.allocate(this.#tx, {
       min: 1,
       max: Math.min(max, MAX_EXTENT_BLOCKS),

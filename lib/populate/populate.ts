@@ -25,6 +25,7 @@ import type { HostEntry, HostTree } from '../host/tree.ts';
 import type { Space } from '../space/space.ts';
 import { type AttributeEntry, buildAttributes, shortformBytesOf } from '../xattr/build.ts';
 import { fromLinux } from '../xattr/linux-names.ts';
+import { DataRuns } from './data-runs.ts';
 import type { TreePlan } from './plan.ts';
 
 export interface PopulateOptions {
@@ -53,6 +54,9 @@ export interface PopulateResult {
 
 /** Data is moved in pieces of this many bytes. */
 const PIECE = 4 << 20;
+
+/** A directory with more entries needs many blocks at once: none may be held back for data then. */
+const MANY_ENTRIES = 1000;
 
 /** A directory whose inode exists and whose entries wait. */
 interface PendingDirectory {
@@ -83,6 +87,7 @@ export class Populate {
   readonly #words: Uint32Array;
   /** Where the last data of each AG ended: the next file goes right behind it. */
   readonly #dataEnd: Float64Array;
+  readonly #runs: DataRuns;
 
   /** @param plan the count of the same tree: what it kept of the walk is not read again. */
   constructor(
@@ -102,6 +107,7 @@ export class Populate {
     this.#piece = new Uint8Array(PIECE + tx.geometry.blockSize);
     this.#words = new Uint32Array(this.#piece.buffer);
     this.#dataEnd = new Float64Array(tx.geometry.agCount);
+    this.#runs = new DataRuns(tx, space);
   }
 
   /** Fill the empty root directory. Throws ENOSPC, and whatever reading the host throws, with the path in `where`. */
@@ -111,6 +117,7 @@ export class Populate {
     this.#dress(root, this.#tree.root, rootInode);
     const pending: PendingDirectory[] = [{ entry: this.#tree.root, inode: rootInode, parent: rootInode }];
     for (let next = pending.pop(); next; next = pending.pop()) this.#directory(next, pending);
+    this.#runs.close();
     return this.result;
   }
 
@@ -124,6 +131,7 @@ export class Populate {
       if (entry.directory) below.push({ entry, inode, parent: at.inode });
       this.#tx.commit();
     }
+    if (entries.length > MANY_ENTRIES) this.#runs.close();
     this.#atPath(at.entry, () => {
       const directory = InodeHandle.load(this.#tx, at.inode);
       buildDirectory(editFork(this.#tx, this.#space, directory, 'data'), at.inode, at.parent, entries);
@@ -241,7 +249,9 @@ export class Populate {
     const ag = this.#tx.geometry.agOfInode(inode.number);
     let near = this.#dataEnd[ag]! || homeBlock(inode);
     try {
-      const writer = new FileWriter(this.#tx, inode, this.#device, this.#space);
+      const writer = new FileWriter(this.#tx, inode, this.#device, this.#space, (fileBlock, max, hint) =>
+        this.#runs.take(ag, inode.number, fileBlock, max, hint),
+      );
       for (let segment = file.nextSegment(0); segment; segment = file.nextSegment(segment.offset + segment.length)) {
         // A hole counts only in whole blocks: start and end of the data widen to block boundaries.
         const start = segment.offset - (segment.offset % blockSize);
