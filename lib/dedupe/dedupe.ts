@@ -10,7 +10,8 @@ import { INODE_FLAG } from '../../formats/inode.ts';
 import { assertReflink, shareStep } from '../clone/share.ts';
 import { CadastreError } from '../errors.ts';
 import type { Inode } from '../file/inode.ts';
-import type { Editor } from '../volume/editor.ts';
+import { Batch } from '../volume/batch.ts';
+import { type Editor, isLogFull } from '../volume/editor.ts';
 import { walkTree } from '../volume/walk.ts';
 import { BlockIndex } from './block-index.ts';
 import { planRuns, type Run } from './match.ts';
@@ -44,6 +45,9 @@ export interface DedupeResult {
 
 const DEFAULT_MIN_BYTES = 64 << 10;
 const COMPARE_BYTES = 1 << 20;
+/** Runs up to this many blocks take their place in one transaction with others, with so many units each. */
+const BATCHED_BLOCKS = 64;
+const BATCHED_UNITS = 16;
 /** Rounds of matching; each gains something or is the last. */
 const MOST_PASSES = 16;
 
@@ -56,10 +60,14 @@ export function dedupe(editor: Editor, starts: readonly DedupeStart[], options: 
   return new Dedupe(editor, options).run(starts);
 }
 
+/** A short run turned out to need several steps. */
+class NotAtOnce extends Error {}
+
 class Dedupe {
   readonly #editor: Editor;
   readonly #options: DedupeOptions;
   readonly #index: BlockIndex;
+  readonly #batch: Batch;
   readonly #blockSize: number;
   readonly #minBlocks: number;
   readonly #left = new Uint32Array(COMPARE_BYTES / 4);
@@ -70,6 +78,7 @@ class Dedupe {
     this.#editor = editor;
     this.#options = options;
     this.#index = new BlockIndex(editor);
+    this.#batch = new Batch(editor);
     this.#blockSize = editor.volume.geometry.blockSize;
     this.#minBlocks = Math.max(1, Math.ceil((options.minBytes ?? DEFAULT_MIN_BYTES) / this.#blockSize));
   }
@@ -90,6 +99,7 @@ class Dedupe {
         done += run.count * this.#blockSize;
         this.#options.progress?.('share', done, total);
       }
+      this.#batch.flush();
       if (gained === 0) break;
     }
     this.#result.savedBytes = (space.countFree(volume.cache) - before) * this.#blockSize;
@@ -179,7 +189,7 @@ class Dedupe {
     return count;
   }
 
-  /** @returns blocks that are shared now and were not before. */
+  /** @returns blocks that will be shared, at the latest when the batch is flushed, and were not before. */
   #share({ source, target }: Run, skip: number, count: number): number {
     const { inodes, file, fileBlock, place } = this.#index;
     let fresh = 0;
@@ -190,8 +200,25 @@ class Dedupe {
     const first = fileBlock[source]! + skip;
     const shift = fileBlock[target]! - fileBlock[source]!;
     const end = first + count;
-    for (let at = first; at < end; ) {
-      at = this.#editor.transactSized((tx, units) => shareStep(this.#editor, tx, from, to, at, end, shift, units));
+    const editor = this.#editor;
+    const inSteps = (): void => {
+      for (let at = first; at < end; ) {
+        at = editor.transactSized((tx, units) => shareStep(editor, tx, from, to, at, end, shift, units));
+      }
+    };
+    if (count > BATCHED_BLOCKS) {
+      this.#batch.flush();
+      inSteps();
+    } else {
+      this.#batch.add({
+        run: (tx) => {
+          if (shareStep(editor, tx, from, to, first, end, shift, BATCHED_UNITS) < end) throw new NotAtOnce();
+        },
+        failed: (error) => {
+          if (!(error instanceof NotAtOnce) && !isLogFull(error)) throw error;
+          inSteps();
+        },
+      });
     }
     this.#result.runs++;
     this.#result.sharedBytes += fresh * this.#blockSize;
