@@ -74,9 +74,8 @@ type Accessors<T> = {
 export type View<T> = BaseView & Accessors<T>;
 
 export class BaseView {
-  // Declared only: a field definition of its own would run at every construction, before the assignment.
-  declare view: DataView;
-  declare base: number;
+  view: DataView;
+  base: number;
   constructor() {
     this.view = EMPTY;
     this.base = 0;

@@ -17,14 +17,14 @@ import { corrupt, fileError } from '../errors.ts';
 export type TimeName = 'atime' | 'mtime' | 'ctime' | 'crtime';
 
 export class Inode {
-  declare readonly number: number;
-  declare readonly geometry: Geometry;
-  declare readonly reader: BlockReader;
-  declare readonly buffer: Buffer;
-  declare readonly view: DataView;
+  readonly number: number;
+  readonly geometry: Geometry;
+  readonly reader: BlockReader;
+  readonly buffer: Buffer;
+  readonly view: DataView;
   /** Offset of the inode's slot in `view`. */
-  declare readonly base: number;
-  declare readonly core: ReturnType<typeof InodeCore.view>;
+  readonly base: number;
+  readonly core: ReturnType<typeof InodeCore.view>;
 
   private constructor(reader: BlockReader, number: number, buffer: Buffer, base: number) {
     this.reader = reader;
