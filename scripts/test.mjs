@@ -42,6 +42,7 @@ const steps = [
     waitsFor: 'tools/cadastre.ts',
   },
   { name: 'build', args: [bin('typescript', 'bin/tsc'), '-p', 'tsconfig.build.json'] },
+  { name: 'bundle', args: [join(root, 'scripts', 'bundle.mjs')] },
   {
     name: 'tests',
     args: [
@@ -55,7 +56,7 @@ const steps = [
     loud: true,
   },
 ];
-const wanted = process.env.CADASTRE_STEPS?.split(',') ?? (filters.length > 0 ? ['build', 'tests'] : undefined);
+const wanted = process.env.CADASTRE_STEPS?.split(',') ?? (filters.length > 0 ? ['build', 'bundle', 'tests'] : undefined);
 
 /** Runs one step; its output is shown when it is the test run itself or when it failed. */
 function runStep(step) {

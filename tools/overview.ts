@@ -39,9 +39,9 @@ function help(): void {
   line('`cadastre help COMMAND` explains one. Sizes: 4096, 64k, 1.5g. Paths inside an image start with /.');
 }
 
-/** From package.json, which lies above the sources and above the compiled tools. */
+/** From package.json, which lies above the sources, the compiled tools and their chunks. */
 function version(): string {
-  for (const place of ['../package.json', '../../package.json']) {
+  for (const place of ['../package.json', '../../package.json', '../../../package.json']) {
     try {
       const text = readFileSync(new URL(place, import.meta.url), 'utf8');
       return String((JSON.parse(text) as { version: unknown }).version);
