@@ -56,7 +56,8 @@ const steps = [
     loud: true,
   },
 ];
-const wanted = process.env.CADASTRE_STEPS?.split(',') ?? (filters.length > 0 ? ['build', 'bundle', 'tests'] : undefined);
+const wanted =
+  process.env.CADASTRE_STEPS?.split(',') ?? (filters.length > 0 ? ['build', 'bundle', 'tests'] : undefined);
 
 /** Runs one step; its output is shown when it is the test run itself or when it failed. */
 function runStep(step) {
