@@ -364,7 +364,11 @@ function encodeCore(view: DataView, data: Uint8Array, base: number): Uint8Array 
 }
 
 function reverse(bytes: Uint8Array, at: number, length: number): void {
-  bytes.subarray(at, at + length).reverse();
+  for (let low = at, high = at + length - 1; low < high; low++, high--) {
+    const byte = bytes[low]!;
+    bytes[low] = bytes[high]!;
+    bytes[high] = byte;
+  }
 }
 
 interface ForkShape {
