@@ -1,0 +1,113 @@
+/**
+ * What the stages of one pass share. Every stage works on the *plan*: an overlay of the image that nothing has been
+ * written through yet. A stage leaves on the plan what it decided, and the next one observes it there.
+ *
+ *   1 inodes     chunks found, cores mended, forks read as far as they can be            (inodes/)
+ *   2 disputes   claims that collide judged on evidence; forks edited                     (disputes/)
+ *   3 forks      every fork that has to be written anew gets its form and its tree blocks  (forks/)
+ *   4 groups     AG headers and trees rebuilt from the claims, copies of the superblock    (groups/)
+ *   5 names      with an Editor on the plan: attributes, symlinks, directories, links, lost+found (names/)
+ *
+ * 1. Blocks are taken from `free` only until stage 4 has published free space on the plan; afterwards through Space.
+ * 2. `pending` forks stand empty in their inode on the plan (a few bytes), and here as they shall be: whoever wants to
+ *    know the claims adds both, which `observed` does.
+ * 3. What the first check of the pass saw stays available as evidence: `first`.
+ */
+
+import type { Geometry } from '../../formats/geometry.ts';
+import type { CheckResult } from '../check/check.ts';
+import type { ChunkList } from '../check/inode-table.ts';
+
+import { blankFork } from './forks/blank.ts';
+import { FreeMap } from './groups/free-map.ts';
+import { type Claims, observeClaims } from './groups/observe.ts';
+import type { KeptRange, PendingFork } from './pending.ts';
+import type { PlanDevice } from './plan-device.ts';
+import type { Decision, RepairReport } from './report.ts';
+
+export type ConflictPolicy = 'auto' | 'share' | 'copy' | 'owner';
+
+export interface RepairOptions {
+  /** How disputes over blocks are settled; default `auto`: on evidence. */
+  conflicts?: ConflictPolicy;
+  /** Asked for each dispute before it is settled (--interactive); returns the action to take among those offered. */
+  decide?: (proposal: Decision, choices: readonly string[]) => string;
+  /** Throw away a log that can be read but not replayed. */
+  discardLog?: boolean;
+  /** Problems kept in the result. */
+  maxProblems?: number;
+  progress?: (phase: string, done: number, total: number) => void;
+  /** An aborted repair throws `Cancelled`; nothing has been written then. */
+  signal?: { readonly aborted: boolean };
+}
+
+export class RepairState {
+  readonly plan: PlanDevice;
+  readonly geometry: Geometry;
+  readonly report: RepairReport;
+  readonly options: RepairOptions;
+  /** The check this pass began with, AG trees and register (`observed.context.recorded`, `observed.trees`) included. */
+  readonly first: CheckResult;
+  /** Chunks by AG as stage 1 decided them (free bits: from the inodes on disk). Undefined: those of the first check hold. */
+  chunks: readonly ChunkList[] | undefined;
+  readonly #pending = new Map<string, PendingFork>();
+  readonly kept: KeptRange[] = [];
+  /** AGs whose headers and trees stage 4 must rebuild whatever the first check said of them. */
+  readonly dirtyAgs = new Set<number>();
+  #observed: Claims | undefined;
+  #free: FreeMap | undefined;
+
+  constructor(plan: PlanDevice, geometry: Geometry, first: CheckResult, report: RepairReport, options: RepairOptions) {
+    this.plan = plan;
+    this.geometry = geometry;
+    this.first = first;
+    this.report = report;
+    this.options = options;
+  }
+
+  /** Forks that stage 3 has to write. */
+  get pending(): Iterable<PendingFork> {
+    return this.#pending.values();
+  }
+
+  pendingFork(inode: number, attr: boolean): PendingFork | undefined {
+    return this.#pending.get(key(inode, attr));
+  }
+
+  /** This is how the fork shall be; on the plan it stands empty from now on. Replaces what was pending before. */
+  setFork(fork: PendingFork): void {
+    blankFork(this.plan, this.geometry, fork.inode, fork.attr);
+    this.#pending.set(key(fork.inode, fork.attr), fork);
+    this.planChanged();
+  }
+
+  /** Stage 3 has written all of them. */
+  forksWritten(): void {
+    this.#pending.clear();
+    this.planChanged();
+  }
+
+  /** Somebody changed inodes or forks on the plan: claims are observed anew when next asked for. */
+  planChanged(): void {
+    this.#observed = undefined;
+    this.#free = undefined;
+  }
+
+  /** Everything claimed now, by AG: headers, log, inode chunks, forks (pending ones as they shall be), no AG trees. */
+  get claims(): Claims {
+    return (this.#observed ??= observeClaims(
+      this.plan,
+      this.geometry,
+      this.first,
+      this.chunks,
+      this.#pending.values(),
+    ));
+  }
+
+  /** Blocks that may be taken now: nobody claims them, they are not kept, and nothing that is evidence stands there. */
+  get free(): FreeMap {
+    return (this.#free ??= FreeMap.of(this.geometry, this.claims, this.first, this.kept));
+  }
+}
+
+const key = (inode: number, attr: boolean): string => `${inode}/${attr ? 'attr' : 'data'}`;
