@@ -20,6 +20,7 @@ import { compareLinks, followUnlinked, markSpecialInodes, strayUnlinked } from '
 import { RegisterCompare } from './compare/register.ts';
 import { CheckContext, type Progress } from './context.ts';
 import { Counts } from './counts.ts';
+import type { Damaged } from './damaged.ts';
 import { verifyData } from './data.ts';
 import { InodeTable, STATE } from './inode-table.ts';
 import { type AgHeaders, observeAgHeaders } from './observe/ag-headers.ts';
@@ -38,9 +39,11 @@ export interface CheckOptions {
   ignoreLog?: boolean;
   /** Problems kept in the result; all are counted. Default 1000. */
   maxProblems?: number;
-  progress?: Progress;
+  /** Go on however many problems there are: repair wants to know all of them. */
+  toTheEnd?: boolean;
+  progress?: Progress | undefined;
   /** Checked now and then; an aborted run throws `Cancelled`. */
-  signal?: { readonly aborted: boolean };
+  signal?: { readonly aborted: boolean } | undefined;
 }
 
 export interface CheckResult {
@@ -49,6 +52,8 @@ export interface CheckResult {
   readonly problems: readonly Problem[];
   /** All problems found, also those beyond `maxProblems`. */
   readonly problemCount: number;
+  /** Everybody who has problems, also those beyond `maxProblems`. */
+  readonly damaged: Damaged;
   readonly counts: Counts;
   /** What was observed: for repair, `owners` and their like. Undefined when nothing could be. */
   readonly observed: Observed | undefined;
@@ -70,7 +75,8 @@ const DEFAULT_MAX_PROBLEMS = 1000;
  * @param device is not written.
  */
 export function check(device: Device, options: CheckOptions = {}): CheckResult {
-  const problems = new ProblemLog(options.maxProblems ?? DEFAULT_MAX_PROBLEMS);
+  const hopeless = options.toTheEnd ? Number.POSITIVE_INFINITY : undefined;
+  const problems = new ProblemLog(options.maxProblems ?? DEFAULT_MAX_PROBLEMS, hopeless);
   const counts = new Counts();
   let observed: Observed | undefined;
   try {
@@ -83,6 +89,7 @@ export function check(device: Device, options: CheckOptions = {}): CheckResult {
     clean: problems.total === 0,
     problems: problems.problems,
     problemCount: problems.total,
+    damaged: problems.damaged,
     counts,
     observed,
   };

@@ -34,6 +34,8 @@ export class CheckContext {
   readonly recorded: ExtentTable[] = [];
   /** Position of the log's head; blocks from the future are an error. Undefined when the log cannot be read. */
   head: { cycle: number; block: number } | undefined;
+  /** The latest position that any block carries, believable or not; undefined: none carries one. */
+  latest: { cycle: number; block: number } | undefined;
   /** False when something that makes claims could not be read, so that an unclaimed block proves nothing. */
   claimsComplete = true;
   readonly #options: RunOptions;
@@ -78,12 +80,14 @@ export class CheckContext {
 
   /** Report a block written later than the log has come. */
   checkLsn(view: DataView, offset: number, structure: string, where: ProblemPlace): void {
-    const { head } = this;
-    if (!head) return;
+    const { head, latest } = this;
     const cycle = view.getUint32(offset);
     const block = view.getUint32(offset + 4);
-    if (cycle < head.cycle || (cycle === head.cycle && block <= head.block)) return;
     if (cycle === 0xffffffff && block === 0xffffffff) return;
+    if (!latest || cycle > latest.cycle || (cycle === latest.cycle && block > latest.block)) {
+      this.latest = { cycle, block };
+    }
+    if (!head || cycle < head.cycle || (cycle === head.cycle && block <= head.block)) return;
     this.problems.add('LSN_AHEAD', { ...where, structure }, `${head.cycle}:${head.block}`, `${cycle}:${block}`);
   }
 }

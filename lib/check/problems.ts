@@ -3,6 +3,7 @@
  * and ends a hopeless run.
  */
 import type { Fault } from '../../formats/block-type.ts';
+import { Damaged, INODE_DAMAGE } from './damaged.ts';
 import { PROBLEMS, type ProblemCode, type Severity } from './problem-table.ts';
 
 export { PROBLEMS, type ProblemCode } from './problem-table.ts';
@@ -52,7 +53,7 @@ export interface Claimant {
 /** Thrown when so much is wrong that more findings say nothing new. */
 export class TooManyProblems extends Error {}
 
-/** So many problems end the run, however few of them are kept. */
+/** So many problems end a run, however few of them are kept. */
 const HOPELESS = 100_000;
 
 export class ProblemLog {
@@ -60,10 +61,15 @@ export class ProblemLog {
   readonly max: number;
   /** All of them, also those not kept. */
   total = 0;
+  /** Who has problems, also those not kept. */
+  readonly damaged = new Damaged();
+  readonly #hopeless: number;
   #muted = 0;
 
-  constructor(max: number) {
+  /** @param hopeless so many problems end the run. */
+  constructor(max: number, hopeless = HOPELESS) {
     this.max = max;
+    this.#hopeless = hopeless;
   }
 
   /** Throws `TooManyProblems` beyond all hope. */
@@ -76,7 +82,11 @@ export class ProblemLog {
   ): void {
     if (this.#muted > 0) return;
     this.total++;
-    if (this.total > HOPELESS) throw new TooManyProblems();
+    if (this.total > this.#hopeless) throw new TooManyProblems();
+    this.damaged.note(code, where);
+    for (const { inode } of more.claimants ?? []) {
+      if (inode !== undefined) this.damaged.inode(inode, INODE_DAMAGE.sharing);
+    }
     if (this.problems.length >= this.max) return;
     const kind = PROBLEMS[code];
     const problem: Problem = {

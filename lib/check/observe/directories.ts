@@ -19,6 +19,7 @@ import { checkDirectory, type DirectoryFault } from '../../directory/check.ts';
 import { showPath } from '../../volume/path.ts';
 import type { CheckContext } from '../context.ts';
 import type { Counts } from '../counts.ts';
+import { INODE_DAMAGE } from '../damaged.ts';
 import { type InodeTable, NONE, STATE } from '../inode-table.ts';
 import type { ProblemPlace } from '../problems.ts';
 import { CheckFork, ExtentList, ForkScan } from './forks.ts';
@@ -182,6 +183,8 @@ export class DirectoryObserver {
       const expected = first === NONE ? 'no directory: it is the root' : `inode ${table.numberOf(first)}`;
       const where = { inode, structure: 'directory' };
       this.#context.problems.add('DIRECTORY_LINKED_TWICE', where, expected, `inode ${this.#inode}`);
+      this.#context.problems.damaged.inode(this.#inode, INODE_DAMAGE.directory);
+      if (first !== NONE) this.#context.problems.damaged.inode(table.numberOf(first), INODE_DAMAGE.directory);
       table.state[index]! |= STATE.reported;
       return;
     }

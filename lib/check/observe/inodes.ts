@@ -90,17 +90,21 @@ export class InodeObserver {
   #chunk(ag: number, list: ChunkList, chunk: number, index: number): void {
     const { inodeSize } = this.#geometry;
     const start = list.start[chunk]!;
-    const whole = list.holemask[chunk] === 0;
     const byte = this.#byteOf(ag, start);
-    const readable = whole ? this.#fill(ag, list, chunk, byte) : false;
+    const whole = list.holemask[chunk] === 0 && this.#fill(ag, list, chunk, byte);
     for (let slot = 0; slot < CHUNK; slot++) {
       if (!whole) {
-        // Holes may lie behind the end of the AG: what exists is read piece by piece.
+        // Holes may lie behind the end of the AG, and some blocks may be unreadable: piece by piece.
         if (!list.exists(chunk, slot)) continue;
-        if ((slot & 3) === 0) this.#piece(this.#byteOf(ag, start + slot), 4 * inodeSize);
-      } else if (!readable) return;
+        if ((slot & 3) === 0 && !this.#piece(this.#byteOf(ag, start + slot), 4 * inodeSize)) {
+          this.#context.claimsComplete = false;
+        }
+      }
       const offset = byte + slot * inodeSize - this.#windowStart;
-      if (offset + inodeSize > this.#windowEnd - this.#windowStart) continue;
+      if (offset + inodeSize > this.#windowEnd - this.#windowStart) {
+        if (!list.isFree(chunk, slot)) this.#table.state[index + slot] = STATE.unreadable;
+        continue;
+      }
       this.#index = index + slot;
       this.#inode = this.#geometry.inodeNumber(ag, start + slot);
       this.#slot(offset, list.isFree(chunk, slot));
@@ -123,16 +127,14 @@ export class InodeObserver {
       if (start - end > GAP_BYTES || start + bytes - byte > WINDOW_BYTES) break;
       end = start + bytes;
     }
-    return this.#piece(byte, end - byte);
+    // What fails is read again in smaller pieces: only the smallest that fail are told.
+    return this.#context.problems.mute(() => this.#piece(byte, end - byte) || this.#piece(byte, bytes));
   }
 
   #piece(byte: number, bytes: number): boolean {
     this.#windowStart = byte;
     this.#windowEnd = byte;
-    if (!this.#context.read(byte, this.#window.subarray(0, bytes))) {
-      this.#context.claimsComplete = false;
-      return false;
-    }
+    if (!this.#context.read(byte, this.#window.subarray(0, bytes))) return false;
     this.#windowEnd = byte + bytes;
     return true;
   }
