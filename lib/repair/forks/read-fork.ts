@@ -1,0 +1,295 @@
+/**
+ * One fork of an inode on the plan, read as far as it can be. A sound extent tree is walked once; a damaged one is taken
+ * apart: every block that can be reached by a pointer, by a sibling link or through blocks named from outside (register,
+ * search) is judged by what it says of itself, and the leaves are put in the order of their first records.
+ *
+ * 1. Nothing throws for what the image holds, no block is read twice, and what is found is bounded by the blocks there are.
+ * 2. A block of another inode is not believed, whoever points at it; a block in which one header field is wrong is.
+ */
+
+import { BTREES, LongHeader, maxLeafRecords, maxNodeRecords } from '../../../formats/btree-blocks.ts';
+import { BTREE_BLOCK_TYPES } from '../../../formats/btree-verify.ts';
+import { crcWithHole, storedCrc } from '../../../formats/checksum.ts';
+import type { Geometry } from '../../../formats/geometry.ts';
+import { FORMAT, maxRootRecords } from '../../../formats/inode.ts';
+import { getU64, NULL64 } from '../../../formats/struct.ts';
+import { checkTree, TREE_TYPES, Tree } from '../../btree/btree.ts';
+import { CadastreError, internal } from '../../errors.ts';
+import type { PlanReader } from './plan-reader.ts';
+import { forkEnd, isPossible, Records } from './records.ts';
+
+const RECORD = 16;
+const ROOT_HEAD = 4;
+const { offsets } = LongHeader;
+
+/** Which fork, and where its bytes are. */
+export interface ForkBytes {
+  readonly inode: number;
+  readonly attr: boolean;
+  /** Data of a regular file. */
+  readonly regular: boolean;
+  /** FORMAT.EXTENTS or BTREE. */
+  readonly format: number;
+  /** Records an inline list claims to have. */
+  readonly count: number;
+  /** The fork's bytes alone. */
+  readonly view: DataView;
+}
+
+/** What was found. */
+export interface ForkReading {
+  /** Records in the order of the list, or of the leaves. */
+  readonly records: Records;
+  /** Records that stand behind the last one counted: of use only where something else speaks for them. */
+  readonly spare: Records;
+  /** Blocks of the extent tree (fs blocks). */
+  readonly treeBlocks: number[];
+  /** Everything was as it must be. */
+  sound: boolean;
+  /** A CRC was wrong: what the fork says weighs less. */
+  doubted: boolean;
+  /** A part of the tree could not be reached. */
+  incomplete: boolean;
+}
+
+/** Blocks that may belong to a damaged tree, from outside: asked for only when the tree has gaps. */
+export type MoreBlocks = () => Iterable<number>;
+
+export function readFork(reader: PlanReader, fork: ForkBytes, more?: MoreBlocks): ForkReading {
+  const reading: ForkReading = {
+    records: new Records(),
+    spare: new Records(),
+    treeBlocks: [],
+    sound: true,
+    doubted: false,
+    incomplete: false,
+  };
+  if (fork.format === FORMAT.EXTENTS) readInline(fork, reading);
+  else if (!walkSound(reader, fork, reading)) new TreeSalvage(reader, fork, reading, more).run();
+  const { records } = reading;
+  const end = forkEnd(fork.attr, fork.regular);
+  let last = 0;
+  for (let i = 0; i < records.length; i++) {
+    const first = records.fileBlock[i]!;
+    if (!isPossible(reader.geometry, first, records.startBlock[i]!, records.blockCount[i]!, end) || first < last) {
+      reading.sound = false;
+    }
+    if (records.unwritten[i] && (fork.attr || !fork.regular)) reading.sound = false;
+    last = first + records.blockCount[i]!;
+  }
+  return reading;
+}
+
+function readInline({ view, count }: ForkBytes, reading: ForkReading): void {
+  const room = Math.floor(view.byteLength / RECORD);
+  if (count > room) reading.sound = false;
+  for (let i = 0; i < room; i++) (i < count ? reading.records : reading.spare).take(view, i * RECORD);
+}
+
+/** Walk a tree that has no fault; false, and nothing kept, when it has one. */
+function walkSound(reader: PlanReader, fork: ForkBytes, reading: ForkReading): boolean {
+  const { geometry } = reader;
+  const readOnly = (): never => {
+    throw internal('a fork is only read here');
+  };
+  const tree = new Tree(
+    TREE_TYPES.bmbt,
+    geometry,
+    { view: () => fork.view, change: readOnly },
+    { owner: fork.inode, daddr: (pointer) => geometry.fsBlockToDaddr(pointer), allocate: readOnly, free: readOnly },
+  );
+  const crcs = reader.wrongCrcs;
+  let sound = true;
+  checkTree(
+    reader,
+    tree,
+    () => {
+      sound = false;
+    },
+    {
+      block: (pointer) => reading.treeBlocks.push(pointer),
+      record: (view, offset) => {
+        if (sound) reading.records.take(view, offset);
+      },
+    },
+  );
+  if (reader.wrongCrcs > crcs) reading.doubted = true;
+  return sound && !reading.doubted;
+}
+
+interface Leaf {
+  readonly records: Records;
+  readonly spare: Records;
+}
+
+class TreeSalvage {
+  readonly #reader: PlanReader;
+  readonly #geometry: Geometry;
+  readonly #fork: ForkBytes;
+  readonly #reading: ForkReading;
+  readonly #more: MoreBlocks | undefined;
+  readonly #seen = new Set<number>();
+  readonly #leaves: Leaf[] = [];
+  /** Links met on the way: tried when the pointers are done. */
+  readonly #siblings: [fsBlock: number, level: number][] = [];
+
+  constructor(reader: PlanReader, fork: ForkBytes, reading: ForkReading, more: MoreBlocks | undefined) {
+    this.#reader = reader;
+    this.#geometry = reader.geometry;
+    this.#fork = fork;
+    this.#reading = reading;
+    this.#more = more;
+  }
+
+  run(): void {
+    const reading = this.#reading;
+    const { view } = this.#fork;
+    reading.sound = false;
+    reading.treeBlocks.length = 0;
+    clear(reading.records);
+    const room = maxRootRecords(view.byteLength);
+    const level = view.getUint16(0);
+    const count = view.getUint16(2);
+    const rootOk = level >= 1 && level < this.#geometry.maxLevels.bmbt && count >= 1 && count <= room;
+    if (!rootOk) reading.incomplete = true;
+    for (let i = 0; i < (rootOk ? count : room); i++) {
+      const pointer = getU64(view, ROOT_HEAD + 8 * (room + i));
+      const key = getU64(view, ROOT_HEAD + 8 * i);
+      if (!this.#block(pointer, rootOk ? level - 1 : -1, key) && rootOk) reading.incomplete = true;
+    }
+    this.#followSiblings();
+    if (reading.incomplete && this.#more) {
+      for (const fsBlock of this.#more()) this.#block(fsBlock, -1, -1);
+      this.#followSiblings();
+    }
+    this.#leaves.sort((a, b) => (a.records.fileBlock[0] ?? 0) - (b.records.fileBlock[0] ?? 0));
+    for (const leaf of this.#leaves) {
+      append(reading.records, leaf.records);
+      append(reading.spare, leaf.spare);
+    }
+  }
+
+  #followSiblings(): void {
+    for (let next = this.#siblings.pop(); next; next = this.#siblings.pop()) this.#block(next[0], next[1], -1);
+  }
+
+  /**
+   * Take what a block and those below it hold. @param level the one it must have, or -1. @param key the file block it must
+   * start with, or -1. @returns false when it is not a block of this tree.
+   */
+  #block(fsBlock: number, level: number, key: number): boolean {
+    const geometry = this.#geometry;
+    if (!geometry.isFsBlock(fsBlock)) return false;
+    if (this.#seen.has(fsBlock)) return true;
+    const view = this.#reader.raw(fsBlock);
+    if (!view) return false;
+    const found = this.#levelOf(view, fsBlock, level, key);
+    if (found < 0) return false;
+    this.#seen.add(fsBlock);
+    this.#reading.treeBlocks.push(fsBlock);
+    const bytes = new Uint8Array(view.buffer);
+    if (storedCrc(bytes, offsets.crc) !== crcWithHole(bytes, offsets.crc)) this.#reading.doubted = true;
+    for (const at of [offsets.leftSibling, offsets.rightSibling]) {
+      const sibling = getU64(view, at);
+      if (sibling !== NULL64 && geometry.isFsBlock(sibling)) this.#siblings.push([sibling, found]);
+    }
+    if (found === 0) this.#leaf(view);
+    else this.#node(view, found);
+    return true;
+  }
+
+  /** The level of a block of this tree, or -1. One header field may be wrong when everything else is right. */
+  #levelOf(view: DataView, fsBlock: number, level: number, key: number): number {
+    const geometry = this.#geometry;
+    const fault = BTREE_BLOCK_TYPES.bmbt.verify(view, geometry, geometry.fsBlockToDaddr(fsBlock));
+    const owner = getU64(view, offsets.owner);
+    const own = view.getUint16(offsets.level);
+    if (!fault && owner === this.#fork.inode && (level < 0 || own === level)) return own;
+    // Pointers from outside name only blocks that are right: a guess on top of a guess is none.
+    if (level < 0) return -1;
+    let wrong = 0;
+    if (view.getUint32(offsets.magic) !== BTREES.bmbt.magic) wrong++;
+    if (own !== level) wrong++;
+    if (getU64(view, offsets.blkno) !== geometry.fsBlockToDaddr(fsBlock)) wrong++;
+    if (!geometry.isMetaUuid(view, offsets.uuid)) wrong++;
+    if (owner !== this.#fork.inode) {
+      // The wrong owner alone: then it must at least start where the parent says.
+      if (key < 0 || firstKey(view, level) !== key) return -1;
+      wrong++;
+    }
+    return wrong <= 1 ? level : -1;
+  }
+
+  #node(view: DataView, level: number): void {
+    const { blockSize } = this.#geometry;
+    const room = maxNodeRecords(BTREES.bmbt, blockSize);
+    const said = view.getUint16(offsets.numrecs);
+    const count = said >= 1 && said <= room ? said : room;
+    if (count !== said) this.#reading.incomplete = true;
+    for (let i = 0; i < count; i++) {
+      const key = getU64(view, LongHeader.size + 8 * i);
+      const pointer = getU64(view, LongHeader.size + 8 * (room + i));
+      if (!this.#block(pointer, level - 1, key)) this.#reading.incomplete = true;
+    }
+  }
+
+  /** Records up to the count; behind it those that go on ascending are kept aside. */
+  #leaf(view: DataView): void {
+    const { blockSize } = this.#geometry;
+    const room = maxLeafRecords(BTREES.bmbt, blockSize);
+    const said = view.getUint16(offsets.numrecs);
+    const count = said <= room ? said : 0;
+    const records = new Records();
+    const spare = new Records();
+    const { attr, regular } = this.#fork;
+    const end = forkEnd(attr, regular);
+    for (let i = 0; i < count; i++) records.take(view, LongHeader.size + i * RECORD);
+    let last = 0;
+    for (let i = 0; i < records.length; i++) last = Math.max(last, records.fileBlock[i]! + records.blockCount[i]!);
+    for (let i = count; i < room; i++) {
+      spare.take(view, LongHeader.size + i * RECORD);
+      const at = spare.length - 1;
+      const first = spare.fileBlock[at]!;
+      const possible = isPossible(this.#geometry, first, spare.startBlock[at]!, spare.blockCount[at]!, end);
+      if (!possible || (said <= room && first < last)) {
+        drop(spare);
+        break;
+      }
+      last = first + spare.blockCount[at]!;
+    }
+    // The count itself cannot be: what ascends from the start on is all there is to go by.
+    if (said > room) this.#leaves.push({ records: spare, spare: new Records() });
+    else this.#leaves.push({ records, spare });
+  }
+}
+
+/** The key a block starts with. */
+function firstKey(view: DataView, level: number): number {
+  if (level > 0) return getU64(view, LongHeader.size);
+  const one = new Records();
+  one.take(view, LongHeader.size);
+  return one.fileBlock[0]!;
+}
+
+function append(to: Records, from: Records): void {
+  for (let i = 0; i < from.length; i++) {
+    to.push(from.fileBlock[i]!, from.startBlock[i]!, from.blockCount[i]!, from.unwritten[i]!);
+  }
+}
+
+function drop(list: Records): void {
+  list.fileBlock.pop();
+  list.startBlock.pop();
+  list.blockCount.pop();
+  list.unwritten.pop();
+  list.length--;
+}
+
+function clear(list: Records): void {
+  while (list.length > 0) drop(list);
+}
+
+/** True when an error says that the image is damaged or cannot be read. */
+export function isDamage(error: unknown): error is CadastreError {
+  return error instanceof CadastreError && (error.family === 'corrupt' || error.family === 'device');
+}
