@@ -19,7 +19,7 @@ import type { CheckResult } from '../check/check.ts';
 import type { ChunkList } from '../check/inode-table.ts';
 
 import { blankFork } from './forks/blank.ts';
-import { FreeMap } from './groups/free-map.ts';
+import { FreeMap, type TakenRun } from './groups/free-map.ts';
 import { type Claims, observeClaims } from './groups/observe.ts';
 import type { KeptRange, PendingFork } from './pending.ts';
 import type { PlanDevice } from './plan-device.ts';
@@ -48,12 +48,13 @@ export class RepairState {
   readonly options: RepairOptions;
   /** The check this pass began with, AG trees and register (`observed.context.recorded`, `observed.trees`) included. */
   readonly first: CheckResult;
-  /** Chunks by AG as stage 1 decided them (free bits: from the inodes on disk). Undefined: those of the first check hold. */
-  chunks: readonly ChunkList[] | undefined;
   readonly #pending = new Map<string, PendingFork>();
-  readonly kept: KeptRange[] = [];
+  readonly #kept: KeptRange[] = [];
   /** AGs whose headers and trees stage 4 must rebuild whatever the first check said of them. */
   readonly dirtyAgs = new Set<number>();
+  #chunks: readonly ChunkList[] | undefined;
+  /** Inodes that changed on the plan; undefined: any may have. */
+  #changed: Set<number> | undefined = new Set();
   #observed: Claims | undefined;
   #free: FreeMap | undefined;
 
@@ -63,6 +64,16 @@ export class RepairState {
     this.first = first;
     this.report = report;
     this.options = options;
+  }
+
+  /** Chunks by AG as stage 1 decided them (free bits: from the inodes on disk). Undefined: those of the first check hold. */
+  get chunks(): readonly ChunkList[] | undefined {
+    return this.#chunks;
+  }
+  set chunks(lists: readonly ChunkList[] | undefined) {
+    this.#chunks = lists;
+    this.#observed = undefined;
+    this.#forgetFree();
   }
 
   /** Forks that stage 3 has to write. */
@@ -78,35 +89,69 @@ export class RepairState {
   setFork(fork: PendingFork): void {
     blankFork(this.plan, this.geometry, fork.inode, fork.attr);
     this.#pending.set(key(fork.inode, fork.attr), fork);
-    this.planChanged();
+    this.#changed?.add(fork.inode);
+    this.#observed = undefined;
+    const { extents } = fork;
+    for (let i = 0; i < extents.length; i++) this.#exclude(extents.startBlock[i]!, extents.blockCount[i]!);
   }
 
   /** Stage 3 has written all of them. */
   forksWritten(): void {
     this.#pending.clear();
-    this.planChanged();
+    this.#observed = undefined;
   }
 
-  /** Somebody changed inodes or forks on the plan: claims are observed anew when next asked for. */
-  planChanged(): void {
+  /**
+   * Somebody changed an inode, or its forks, on the plan: claims are observed anew when next asked for. Without a number
+   * all inodes are looked at again, which takes as long as a check does.
+   */
+  planChanged(inode?: number): void {
+    if (inode === undefined) this.#changed = undefined;
+    else this.#changed?.add(inode);
     this.#observed = undefined;
-    this.#free = undefined;
+    this.#forgetFree();
+  }
+
+  /** Ranges that must not be freed. */
+  get kept(): readonly KeptRange[] {
+    return this.#kept;
+  }
+  keep(range: KeptRange): void {
+    this.#kept.push(range);
+    this.#free?.exclude(range.ag, range.agBlock, range.blockCount);
   }
 
   /** Everything claimed now, by AG: headers, log, inode chunks, forks (pending ones as they shall be), no AG trees. */
   get claims(): Claims {
-    return (this.#observed ??= observeClaims(
-      this.plan,
-      this.geometry,
-      this.first,
-      this.chunks,
-      this.#pending.values(),
-    ));
+    return (this.#observed ??= observeClaims({
+      plan: this.plan,
+      geometry: this.geometry,
+      first: this.first,
+      chunks: this.#chunks,
+      pending: [...this.#pending.values()],
+      changed: this.#changed,
+    }));
   }
 
-  /** Blocks that may be taken now: nobody claims them, they are not kept, and nothing that is evidence stands there. */
+  /**
+   * Blocks that may be taken now: nobody claims them, they are not kept, and nothing that is evidence stands there.
+   * What was taken stays taken for the whole pass.
+   */
   get free(): FreeMap {
-    return (this.#free ??= FreeMap.of(this.geometry, this.claims, this.first, this.kept));
+    this.#free ??= FreeMap.of(this.geometry, this.claims, this.first, this.#kept, this.#taken);
+    this.#taken = [];
+    return this.#free;
+  }
+  /** Taken from a map that had to be forgotten. */
+  #taken: readonly TakenRun[] = [];
+
+  #forgetFree(): void {
+    if (this.#free) this.#taken = this.#free.taken;
+    this.#free = undefined;
+  }
+  #exclude(fsBlock: number, blockCount: number): void {
+    const { geometry } = this;
+    this.#free?.exclude(geometry.agOfFsBlock(fsBlock), geometry.agBlockOfFsBlock(fsBlock), blockCount);
   }
 }
 
