@@ -95,10 +95,19 @@ export const paint = {
   bold: (text: string, stream: NodeJS.WriteStream = process.stdout) => colour(text, 1, stream),
   red: (text: string, stream: NodeJS.WriteStream = process.stdout) => colour(text, 31, stream),
   yellow: (text: string, stream: NodeJS.WriteStream = process.stdout) => colour(text, 33, stream),
+  green: (text: string, stream: NodeJS.WriteStream = process.stdout) => colour(text, 32, stream),
   blue: (text: string, stream: NodeJS.WriteStream = process.stdout) => colour(text, 34, stream),
+  magenta: (text: string, stream: NodeJS.WriteStream = process.stdout) => colour(text, 35, stream),
+  cyan: (text: string, stream: NodeJS.WriteStream = process.stdout) => colour(text, 36, stream),
+  grey: (text: string, stream: NodeJS.WriteStream = process.stdout) => colour(text, 90, stream),
   dim: (text: string, stream: NodeJS.WriteStream = process.stdout) => colour(text, 2, stream),
 };
 
+/** True where `paint` paints. */
+export function hasColour(stream: NodeJS.WriteStream = process.stdout): boolean {
+  return stream.isTTY && !process.env.NO_COLOR;
+}
+
 function colour(text: string, code: number, stream: NodeJS.WriteStream): string {
-  return stream.isTTY && !process.env.NO_COLOR ? `\x1b[${code}m${text}\x1b[0m` : text;
+  return hasColour(stream) ? `\x1b[${code}m${text}\x1b[0m` : text;
 }
