@@ -11,6 +11,7 @@
  */
 import { Agfl } from '../../formats/ag-headers.ts';
 import { AllocRecord, RMAP_OWNER } from '../../formats/btree-blocks.ts';
+import type { Geometry } from '../../formats/geometry.ts';
 import { NULL32 } from '../../formats/struct.ts';
 import type { Transaction } from '../buffer/transaction.ts';
 import { corrupt, noSpace } from '../errors.ts';
@@ -22,10 +23,16 @@ import { mapRmap, unmapRmap } from './reverse-map.ts';
 const SLACK = 4;
 const rec = AllocRecord.view();
 
+/** Heights of the trees that live on the list, as an AGF has them. */
+interface ListedTrees {
+  readonly bnoLevel: number;
+  readonly cntLevel: number;
+  readonly rmapLevel: number;
+}
+
 /** Blocks one operation may need: two splits in a row of each tree, up to a new root. */
-export function freeListNeed(ag: AllocationGroup): number {
-  const { agf } = ag;
-  const { maxLevels, features } = ag.geometry;
+export function freeListNeed({ geometry, agf }: { geometry: Geometry; agf: ListedTrees }): number {
+  const { maxLevels, features } = geometry;
   const twice = (level: number, max: number): number => 2 * Math.min(level + 1, max) - 2;
   return (
     twice(agf.bnoLevel, Math.max(2, maxLevels.bnobt)) +
@@ -35,20 +42,20 @@ export function freeListNeed(ag: AllocationGroup): number {
 }
 
 /** The length the list is kept at: what an operation needs, and one split of two trees for the refill after it. */
-function keptLength(ag: AllocationGroup): number {
-  const { agf } = ag;
-  const refill = agf.cntLevel + 1 + (ag.geometry.features.rmapbt ? agf.rmapLevel + 1 : 0);
-  return Math.min(freeListNeed(ag) + refill, ag.geometry.agflSlots - 2 * SLACK);
+export function keptListLength(ag: { geometry: Geometry; agf: ListedTrees }): number {
+  const { agf, geometry } = ag;
+  const refill = agf.cntLevel + 1 + (geometry.features.rmapbt ? agf.rmapLevel + 1 : 0);
+  return Math.min(freeListNeed(ag) + refill, geometry.agflSlots - 2 * SLACK);
 }
 
 /** Blocks of free space the next refill is going to take. */
 export function listShortfall(ag: AllocationGroup): number {
-  return Math.max(0, keptLength(ag) + SLACK - ag.agf.flcount);
+  return Math.max(0, keptListLength(ag) + SLACK - ag.agf.flcount);
 }
 
 /** Fill or trim the list. Every elementary change of free space or of the reverse map comes after a call of this. */
 export function ensureFreeList(tx: Transaction, ag: AllocationGroup): void {
-  const kept = keptLength(ag);
+  const kept = keptListLength(ag);
   const { flcount } = ag.agf;
   if (flcount < kept) refill(tx, ag);
   else if (flcount > kept + 3 * SLACK) trim(tx, ag);
@@ -56,7 +63,7 @@ export function ensureFreeList(tx: Transaction, ag: AllocationGroup): void {
 
 function refill(tx: Transaction, ag: AllocationGroup): void {
   for (;;) {
-    const kept = keptLength(ag);
+    const kept = keptListLength(ag);
     const missing = kept + SLACK - ag.agf.flcount;
     if (ag.agf.flcount >= kept || missing <= 0) return;
     const cursor = ag.cursor('cntbt');
@@ -80,7 +87,7 @@ function refill(tx: Transaction, ag: AllocationGroup): void {
 
 function trim(tx: Transaction, ag: AllocationGroup): void {
   // Giving back may shrink a tree and so lengthen the list again; the slots bound that.
-  for (let i = 0; i < ag.geometry.agflSlots && ag.agf.flcount > keptLength(ag) + SLACK; i++) {
+  for (let i = 0; i < ag.geometry.agflSlots && ag.agf.flcount > keptListLength(ag) + SLACK; i++) {
     const block = takeFromList(tx, ag);
     unmapRmap(tx, ag, block, 1, NULL32, RMAP_OWNER.AG, 0, 0);
     giveFree(tx, ag, block, 1);

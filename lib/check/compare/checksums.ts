@@ -20,7 +20,7 @@ export function compareChecksums(
   found: RunList,
   complete: boolean,
 ): void {
-  const expected = writtenRuns(context, table, ag);
+  const expected = writtenRuns(context.claims[ag]!, table);
   const report = (code: 'CHECKSUM_MISSING' | 'CHECKSUM_EXTRA', block: number, end: number, inode?: number): void => {
     const where = {
       ag,
@@ -53,9 +53,8 @@ export function compareChecksums(
   }
 }
 
-/** Written data of regular files, joined. */
-function writtenRuns(context: CheckContext, table: InodeTable, ag: number): RunList {
-  const claims = context.claims[ag]!;
+/** Written data of regular files by the sorted claims of an AG, joined. */
+export function writtenRuns(claims: ExtentTable, table: InodeTable): RunList {
   const runs = new RunList();
   for (let row = 0; row < claims.length; row++) {
     if (!claims.isForkData(row) || (claims.offsetHi[row]! & (RMAP_ATTR_FORK | RMAP_UNWRITTEN)) !== 0) continue;
