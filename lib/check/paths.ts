@@ -16,17 +16,34 @@ const MAX_DEPTH = 4096;
 export function addPaths(context: CheckContext, table: InodeTable): void {
   const { problems } = context.problems;
   const wanted = new Set<number>();
-  const want = (inode: number | undefined): void => {
-    if (inode === undefined) return;
+  for (const problem of problems) {
+    if (problem.where.inode !== undefined) wanted.add(problem.where.inode);
+    for (const claimant of problem.claimants ?? []) if (claimant.inode !== undefined) wanted.add(claimant.inode);
+  }
+  const paths = pathsOf(context, table, wanted);
+  for (const problem of problems) {
+    const path = problem.where.inode === undefined ? undefined : paths.get(problem.where.inode);
+    if (path !== undefined) {
+      problem.path = path;
+      problem.where.path = path;
+    }
+    for (const claimant of problem.claimants ?? []) {
+      const other = claimant.inode === undefined ? undefined : paths.get(claimant.inode);
+      if (other !== undefined) claimant.path = other;
+    }
+  }
+}
+
+/** Paths of those of these inodes that have one, as text. The table must be the one the directories were observed with. */
+export function pathsOf(context: CheckContext, table: InodeTable, inodes: Iterable<number>): Map<number, string> {
+  const asked = [...inodes];
+  const wanted = new Set<number>();
+  for (const inode of asked) {
     let index = table.indexOf(inode);
     for (let depth = 0; index !== NONE && depth < MAX_DEPTH && !wanted.has(index); depth++) {
       wanted.add(index);
       index = table.parent[index]!;
     }
-  };
-  for (const problem of problems) {
-    want(problem.where.inode);
-    for (const claimant of problem.claimants ?? []) want(claimant.inode);
   }
   const names = namesOf(context, table, wanted);
   const root = table.indexOf(context.geometry.rootInode);
@@ -47,22 +64,13 @@ export function addPaths(context: CheckContext, table: InodeTable): void {
     }
     return path;
   };
-  const text = (inode: number | undefined): string | undefined => {
-    const index = inode === undefined ? NONE : table.indexOf(inode);
+  const found = new Map<number, string>();
+  for (const inode of asked) {
+    const index = table.indexOf(inode);
     const path = index === NONE ? undefined : pathOf(index);
-    return path && showPath(path);
-  };
-  for (const problem of problems) {
-    const path = text(problem.where.inode);
-    if (path !== undefined) {
-      problem.path = path;
-      problem.where.path = path;
-    }
-    for (const claimant of problem.claimants ?? []) {
-      const other = text(claimant.inode);
-      if (other !== undefined) claimant.path = other;
-    }
+    if (path) found.set(inode, showPath(path));
   }
+  return found;
 }
 
 /** Names of these inodes in their directories. */
