@@ -44,4 +44,5 @@ export const COMMANDS: readonly CommandEntry[] = [
   entry('check', 'verify everything; exit status 0 clean, 4 problems', () => import('./check.ts'), FSCK),
   entry('owners', 'who owns a block', () => import('./owners.ts')),
   entry('db', 'show any structure by name', () => import('./db.ts')),
+  entry('damage', 'break any structure on purpose: for tests and training', () => import('./damage.ts')),
 ];
