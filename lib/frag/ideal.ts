@@ -4,6 +4,7 @@
  */
 import { MAX_EXTENT_BLOCKS } from '../../formats/btree-blocks.ts';
 import type { Geometry } from '../../formats/geometry.ts';
+import { FORMAT } from '../../formats/inode.ts';
 import type { Fork } from '../file/fork.ts';
 
 export interface ForkLayout {
@@ -15,6 +16,10 @@ export interface ForkLayout {
 /** Count and compare. Throws `corrupt` (EXTENT_*, BTREE_*) when the extents cannot be read. */
 export function forkLayout(fork: Fork): ForkLayout {
   if (!fork.hasExtents) return { extents: 0, ideal: 0 };
+  // Most forks of most images.
+  if (fork.format === FORMAT.EXTENTS && fork.extentCount < 2) {
+    return { extents: fork.extentCount, ideal: fork.extentCount };
+  }
   const most = longestExtent(fork.inode.geometry);
   let extents = 0;
   let ideal = 0;
