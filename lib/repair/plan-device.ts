@@ -1,16 +1,245 @@
-/** The plan of a repair: an overlay that also copies ranges, and can tell what it changed. */
-import { OverlayDevice } from '../device/overlay.ts';
+/**
+ * The plan of a repair: an overlay of the image that knows what it changed, and notes copied ranges instead of holding
+ * their bytes.
+ *
+ * 1. The device below is never written. Memory goes with the pages that were written (4 KiB each), not with what was copied.
+ * 2. A page is one of: seen through to the device below, held here, or a copy of bytes of the device below (`#copies`).
+ *    Before the source of a copy, or the copy itself, is written over, the copy becomes a held page.
+ * 3. What the device below cannot read stays unreadable until it is written; then the rest of its page is zeroes.
+ */
+import type { Device } from '../device/device.ts';
+import { checkRange } from '../device/range.ts';
+import { PAGE, SparsePages } from '../device/sparse-map.ts';
+import { CadastreError } from '../errors.ts';
 
 const CHUNK = 1 << 20;
+/** Smallest piece that a device fails to read. */
+const SECTOR = 512;
+/** Pages whose presence one bit of `#regions` stands for. */
+const REGION_PAGES = 64;
 
-export class PlanDevice extends OverlayDevice {
-  /** Bytes `from .. from + length` also at `to`. */
+/** A run of pages that were copied, in bytes. */
+export interface CopiedRun {
+  readonly to: number;
+  readonly from: number;
+  readonly length: number;
+}
+
+export class PlanDevice implements Device {
+  readonly readOnly = false;
+  size: number;
+  readonly #below: Device;
+  readonly #held = new SparsePages();
+  /** Page → first byte below that it is a copy of. */
+  readonly #copies = new Map<number, number>();
+  /** Page below → pages that are copies of bytes in it. */
+  readonly #sources = new Map<number, Set<number>>();
+  /** Stretches of pages that have something of their own: the others are read in one go. */
+  readonly #regions = new Set<number>();
+
+  constructor(below: Device) {
+    this.#below = below;
+    this.size = below.size;
+  }
+
+  /** Nothing was written. */
+  get isUnchanged(): boolean {
+    return this.#held.pages.size === 0 && this.#copies.size === 0 && this.size === this.#below.size;
+  }
+
+  /** Bytes of pages that were written or copied. */
+  get changedBytes(): number {
+    return (this.#held.pages.size + this.#copies.size) * PAGE;
+  }
+
+  /** Numbers of the pages that are held, ascending. */
+  heldPages(): number[] {
+    return [...this.#held.pages.keys()].sort((a, b) => a - b);
+  }
+
+  /** Copied ranges in the order of where they were copied to, as long as they are contiguous. */
+  copiedRuns(): CopiedRun[] {
+    const pages = [...this.#copies.keys()].sort((a, b) => a - b);
+    const runs: CopiedRun[] = [];
+    for (let i = 0; i < pages.length; ) {
+      const first = pages[i]!;
+      const from = this.#copies.get(first)!;
+      let k = i + 1;
+      while (k < pages.length && pages[k] === first + k - i && this.#copies.get(pages[k]!) === from + (k - i) * PAGE) k++;
+      runs.push({ to: first * PAGE, from, length: (k - i) * PAGE });
+      i = k;
+    }
+    return runs;
+  }
+
+  read(offset: number, into: Uint8Array): void {
+    checkRange(this.size, offset, into.length, 'read');
+    if (into.length === 0) return;
+    if (!this.#hasOwn(offset, into.length)) {
+      this.#readBelow(offset, into);
+      return;
+    }
+    // Stretches between pages of our own are read in one go.
+    let start = 0;
+    let end = 0;
+    const through = (): void => {
+      if (end > start) this.#readBelow(offset + start, into.subarray(start, end));
+    };
+    this.#held.forEachPiece(offset, into.length, (page, inPage, at, count) => {
+      const held = this.#held.pages.get(page);
+      const from = held ? undefined : this.#copies.get(page);
+      if (!held && from === undefined) {
+        end = at + count;
+        return;
+      }
+      through();
+      start = end = at + count;
+      const piece = into.subarray(at, at + count);
+      if (held) piece.set(held.subarray(inPage, inPage + count));
+      else this.#readBelow(from! + inPage, piece);
+    });
+    through();
+  }
+
+  write(offset: number, from: Uint8Array): void {
+    checkRange(this.size, offset, from.length, 'write');
+    this.#held.forEachPiece(offset, from.length, (page, inPage, at, count) => {
+      this.#hold(page, count < PAGE).set(from.subarray(at, at + count), inPage);
+    });
+  }
+
+  /** Bytes `from .. from + length` also at `to`: whole pages without holding them. */
   copy(from: number, to: number, length: number): void {
-    const bytes = new Uint8Array(Math.min(CHUNK, length));
-    for (let done = 0; done < length; done += CHUNK) {
-      const piece = bytes.subarray(0, Math.min(CHUNK, length - done));
-      this.read(from + done, piece);
-      this.write(to + done, piece);
+    checkRange(this.size, from, length, 'read');
+    checkRange(this.size, to, length, 'write');
+    const overlaps = from < to + length && to < from + length;
+    const piece = new Uint8Array(overlaps ? length : Math.min(CHUNK, length));
+    const plain = (at: number, count: number): void => {
+      for (let done = 0; done < count; done += piece.length) {
+        const bytes = piece.subarray(0, Math.min(piece.length, count - done));
+        this.read(from + at + done, bytes);
+        this.write(to + at + done, bytes);
+      }
+    };
+    if (overlaps) {
+      plain(0, length);
+      return;
+    }
+    this.#held.forEachPiece(to, length, (page, _inPage, at, count) => {
+      const source = from + at;
+      if (count < PAGE || this.#hasOwn(source, PAGE, true)) plain(at, count);
+      else this.#noteCopy(page, source);
+    });
+  }
+
+  flush(): void {}
+
+  zero(offset: number, length: number): void {
+    checkRange(this.size, offset, length, 'write');
+    const zeroes = new Uint8Array(PAGE);
+    this.#held.forEachPiece(offset, length, (page, inPage, _at, count) => {
+      this.write(page * PAGE + inPage, zeroes.subarray(0, count));
+    });
+  }
+
+  /** Grow: what is new reads as zeroes. */
+  resize(size: number): void {
+    this.size = Math.max(this.size, size);
+  }
+
+  close(): void {}
+
+  #hasOwn(offset: number, length: number, exactly = false): boolean {
+    const last = Math.floor((offset + length - 1) / PAGE);
+    const first = Math.floor(offset / PAGE);
+    let found = false;
+    for (let region = Math.floor(first / REGION_PAGES); region * REGION_PAGES <= last && !found; region++) {
+      found = this.#regions.has(region);
+    }
+    if (!found || !exactly) return found;
+    for (let page = first; page <= last; page++) {
+      if (this.#held.pages.has(page) || this.#copies.has(page)) return true;
+    }
+    return false;
+  }
+
+  /** The page, to be written. @param keep its bytes matter. */
+  #hold(page: number, keep: boolean): Uint8Array {
+    this.#settleCopiesOf(page);
+    let bytes = this.#held.pages.get(page);
+    if (bytes) return bytes;
+    bytes = new Uint8Array(PAGE);
+    const from = this.#copies.get(page);
+    if (keep) this.#readPage(from ?? page * PAGE, bytes);
+    if (from !== undefined) this.#dropCopy(page, from);
+    this.#held.pages.set(page, bytes);
+    this.#regions.add(Math.floor(page / REGION_PAGES));
+    return bytes;
+  }
+
+  #noteCopy(page: number, source: number): void {
+    this.#settleCopiesOf(page);
+    const before = this.#copies.get(page);
+    if (before !== undefined) this.#dropCopy(page, before);
+    this.#held.pages.delete(page);
+    this.#copies.set(page, source);
+    this.#regions.add(Math.floor(page / REGION_PAGES));
+    for (const below of pagesOf(source)) {
+      const pages = this.#sources.get(below);
+      if (pages) pages.add(page);
+      else this.#sources.set(below, new Set([page]));
     }
   }
+
+  #dropCopy(page: number, source: number): void {
+    this.#copies.delete(page);
+    for (const below of pagesOf(source)) {
+      const pages = this.#sources.get(below);
+      pages?.delete(page);
+      if (pages?.size === 0) this.#sources.delete(below);
+    }
+  }
+
+  /** A page is about to change: who is a copy of it gets the bytes now. The image itself will change there one day. */
+  #settleCopiesOf(page: number): void {
+    for (const copy of [...(this.#sources.get(page) ?? [])]) {
+      const source = this.#copies.get(copy)!;
+      const bytes = new Uint8Array(PAGE);
+      this.#readPage(source, bytes);
+      this.#dropCopy(copy, source);
+      this.#held.pages.set(copy, bytes);
+    }
+  }
+
+  /** A page's worth of bytes from below, zeroes where they cannot be read. */
+  #readPage(offset: number, into: Uint8Array): void {
+    try {
+      this.#readBelow(offset, into);
+    } catch (error) {
+      if (!(error instanceof CadastreError) || error.family !== 'device') throw error;
+      for (let at = 0; at < into.length; at += SECTOR) this.#readSector(offset + at, into.subarray(at, at + SECTOR));
+    }
+  }
+
+  #readSector(offset: number, into: Uint8Array): void {
+    try {
+      this.#readBelow(offset, into);
+    } catch (error) {
+      if (!(error instanceof CadastreError) || error.family !== 'device') throw error;
+      into.fill(0);
+    }
+  }
+
+  /** What is below, zeroes behind its end. */
+  #readBelow(offset: number, into: Uint8Array): void {
+    const there = Math.max(0, Math.min(into.length, this.#below.size - offset));
+    if (there > 0) this.#below.read(offset, into.subarray(0, there));
+    if (there < into.length) into.fill(0, there);
+  }
+}
+
+/** The one or two pages that a page's worth of bytes lies in. */
+function pagesOf(offset: number): number[] {
+  const first = Math.floor(offset / PAGE);
+  return offset % PAGE === 0 ? [first] : [first, first + 1];
 }
