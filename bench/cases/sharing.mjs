@@ -12,9 +12,11 @@ function must(command, args) {
   if (run.status !== 0) throw new Error(`${command} ${args.join(' ')}: ${run.stderr}`);
 }
 
-/** A copy of the prepared image for one run. */
-const fresh = (name) => (c) =>
+/** A copy of the prepared image for one run, durable: whoever flushes first must not pay for the copy. */
+const fresh = (name) => (c) => {
   must('cp', ['--reflink=auto', '--sparse=always', join(c.scratch, 'base'), join(c.scratch, name)]);
+  must('sync', [join(c.scratch, name)]);
+};
 const base = (c) => join(c.scratch, 'base');
 const ours = (c) => join(c.scratch, 'ours');
 

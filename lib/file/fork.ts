@@ -105,6 +105,14 @@ export class Fork {
     }
   }
 
+  /** The cursor that changes go through: kept for the tree form, where many changes follow one another in one leaf. */
+  #own(space: Space): ExtentCursor {
+    if (this.format !== FORMAT.BTREE) return this.cursor(space);
+    if (this.#kept?.space !== space) this.#kept = { space, cursor: this.cursor(space) };
+    return this.#kept.cursor;
+  }
+  #kept: { space: Space; cursor: ExtentCursor } | undefined;
+
   /** True when the fork's blocks can be listed (extent list or tree). */
   get hasExtents(): boolean {
     return this.exists && (this.format === FORMAT.EXTENTS || this.format === FORMAT.BTREE);
@@ -133,8 +141,17 @@ export class Fork {
   /** The bmbt. `space` is needed when it is going to change. */
   tree(space?: Space): Btree {
     const { inode } = this;
+    let view: DataView | undefined;
     const root: InodeRoot = {
-      view: () => new DataView(inode.view.buffer, inode.view.byteOffset + this.base, this.bytes),
+      view: () => {
+        // Asked for at every step: a new view only when the border between the forks has moved.
+        const start = inode.view.byteOffset + this.base;
+        const { bytes } = this;
+        if (view?.byteOffset !== start || view.byteLength !== bytes) {
+          view = new DataView(inode.view.buffer, start, bytes);
+        }
+        return view;
+      },
       change: (tx) => inode.change(tx),
     };
     return new Btree(TREE_TYPES.bmbt, inode.geometry, root, this.treeBlocks(space));
@@ -181,7 +198,7 @@ export class Fork {
   ): void {
     this.inode.change(tx);
     this.inode.core.nblocks += blockCount;
-    const cursor = this.cursor(space);
+    const cursor = this.#own(space);
     const hasLeft = cursor.seekLE(fileBlock);
     const left = { fileBlock: cursor.fileBlock, startBlock: cursor.startBlock, blockCount: cursor.blockCount };
     const joinLeft =

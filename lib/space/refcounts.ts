@@ -32,8 +32,11 @@ function write(start: number, count: number, refcount: number): DataView {
   return scratch;
 }
 
-/** The piece at a block: how far it reaches and the record that covers it (recordCount 0: none, refcount 1). */
-const piece = { end: 0, refcount: 1, recordStart: 0, recordCount: 0 };
+/**
+ * The piece at a block: how far it reaches and the record that covers it (recordCount 0: none, refcount 1). A piece without
+ * a record also says the counts of the records that touch it on both sides, 0 where none does.
+ */
+const piece = { end: 0, refcount: 1, recordStart: 0, recordCount: 0, before: 0, behind: 0 };
 
 const damaged = (ag: AllocationGroup, code: string, message: string, block: number) =>
   corrupt(code, `${message} (AG ${ag.number}, block ${block})`, {
@@ -55,6 +58,8 @@ function pieceAt(ag: AllocationGroup, block: number, end: number): typeof piece 
   piece.end = end;
   piece.refcount = 1;
   piece.recordCount = 0;
+  piece.before = 0;
+  piece.behind = 0;
   const any = cursor.seekLE(block);
   if (any) {
     const { startBlock, blockCount, refcount } = at(ag, cursor);
@@ -65,9 +70,13 @@ function pieceAt(ag: AllocationGroup, block: number, end: number): typeof piece 
       piece.recordCount = blockCount;
       return piece;
     }
+    if (block === startBlock + blockCount) piece.before = refcount;
   }
-  if (any ? cursor.next() : cursor.seekFirst())
-    piece.end = Math.min(end, rec.at(cursor.view, cursor.offset).startBlock);
+  if (any ? cursor.next() : cursor.seekFirst()) {
+    const { startBlock, refcount } = rec.at(cursor.view, cursor.offset);
+    if (startBlock <= end) piece.behind = refcount;
+    piece.end = Math.min(end, startBlock);
+  }
   return piece;
 }
 
@@ -129,11 +138,17 @@ export function adjustRefcount(
 ): void {
   const end = start + count;
   for (let block = start; block < end; ) {
-    const { end: pieceEnd, refcount, recordStart, recordCount } = pieceAt(ag, block, end);
+    const { end: pieceEnd, refcount, recordStart, recordCount, before, behind } = pieceAt(ag, block, end);
     const next = refcount === MAX_REFCOUNT ? refcount : refcount + delta;
     if (next === 0) unheld(block, pieceEnd - block);
     else if (next !== refcount) {
       if (recordCount > 0) cut(tx, ag, recordStart, recordCount, refcount, block, pieceEnd);
+      else if (before !== next && behind !== next) {
+        // Shared for the first time, beside nothing to be joined with: the neighbours need not be looked for again.
+        ag.cursor('refcountbt').insert(tx, write(block, pieceEnd - block, next));
+        block = pieceEnd;
+        continue;
+      }
       if (next > 1) insertMerged(tx, ag, block, pieceEnd - block, next);
     }
     block = pieceEnd;
