@@ -238,6 +238,7 @@ export class Fork {
   unmap(tx: Transaction, space: Space, from: number, to: number, each: ExtentVisitor): void {
     this.inode.change(tx);
     let cursor = this.cursor(space);
+    const { format } = this;
     let more = cursor.seekContaining(from);
     while (more && cursor.fileBlock < to) {
       const { fileBlock, startBlock, blockCount, unwritten, endBlock } = cursor;
@@ -256,8 +257,8 @@ export class Fork {
       }
       each(cutStart, cutBlock, cutEnd - cutStart, unwritten);
       if (cutEnd >= to || blockCount === 0) break;
-      // The visitor and the splits may have moved things: find the place again.
-      cursor = this.cursor(space);
+      // The visitor and the splits may have moved things, and the list may have become a tree: find the place again.
+      if (this.format !== format) cursor = this.cursor(space);
       more = cursor.seekContaining(cutEnd);
     }
     this.#shrinkToInline(tx, space);

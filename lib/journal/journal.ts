@@ -113,6 +113,11 @@ export class Journal {
     return !this.#freed.isEmpty;
   }
 
+  /** May data be written here at once, or must a checkpoint make the freeing of these blocks durable first? */
+  isFreed(daddr: number, length: number): boolean {
+    return this.#freed.firstIn(daddr, daddr + length / BASIC_BLOCK) !== undefined;
+  }
+
   /**
    * The transaction happened, as far as anybody who uses this image can see; it survives a crash after the next
    * `checkpoint`. Throws ENOSPC (`where.field` LOG_FULL) when it could never fit into the log, with nothing changed: the

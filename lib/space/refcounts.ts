@@ -171,6 +171,39 @@ export function forEachShared(
   }
 }
 
+/**
+ * Take the counts of a range away, because the blocks move: each shared run of it is called back, in order, when its record
+ * has gone. `visit` may change other AGs, and this one outside the range.
+ */
+export function takeRefcounts(
+  tx: Transaction,
+  ag: AllocationGroup,
+  start: number,
+  count: number,
+  visit: (start: number, count: number, refcount: number) => void,
+): void {
+  const end = start + count;
+  for (let block = start; block < end; ) {
+    const { end: pieceEnd, refcount, recordStart, recordCount } = pieceAt(ag, block, end);
+    if (recordCount > 0) {
+      cut(tx, ag, recordStart, recordCount, refcount, block, pieceEnd);
+      visit(block, pieceEnd - block, refcount);
+    }
+    block = pieceEnd;
+  }
+}
+
+/** Give blocks that have no record a count of more than one. */
+export function setRefcount(
+  tx: Transaction,
+  ag: AllocationGroup,
+  start: number,
+  count: number,
+  refcount: number,
+): void {
+  insertMerged(tx, ag, start, count, refcount);
+}
+
 /** Record a copy-on-write staging extent. */
 export function addStaging(tx: Transaction, ag: AllocationGroup, start: number, count: number): void {
   insertMerged(tx, ag, start + REFCOUNT_COW, count, 1);

@@ -19,7 +19,7 @@ import { ensureFreeList, listShortfall } from './free-list.ts';
 import { findExact, findLongest, findWhole, place as foundPlace, giveFree, takeFree } from './free-space.ts';
 import { InodeChunks } from './inode-chunks.ts';
 import { type ForkPlace, isSpecialOwner, type Owner, placeHi, placeLo } from './owner.ts';
-import { addStaging, adjustRefcount, forEachShared, removeStaging } from './refcounts.ts';
+import { addStaging, adjustRefcount, forEachShared, removeStaging, setRefcount, takeRefcounts } from './refcounts.ts';
 import { mapRmap, unmapRmap } from './reverse-map.ts';
 import { TREE_BLOCKS } from './tree-blocks.ts';
 import * as unlinked from './unlinked.ts';
@@ -232,7 +232,7 @@ export class Space {
     tx.forget(geometry.agBlockToDaddr(ag.number, start), count * geometry.blockSize);
   }
 
-  /** Give back blocks that were allocated without an owner. */
+  /** Give back blocks that have no owner in the register, nor a count: they never had one, or their data has moved. */
   giveBackUnowned(tx: Transaction, fsBlock: number, blockCount: number): void {
     const ag = this.#rangeAg(tx, fsBlock, blockCount);
     this.#release(tx, ag, this.geometry.agBlockOfFsBlock(fsBlock), blockCount);
@@ -326,6 +326,17 @@ export class Space {
   share(tx: Transaction, fsBlock: number, blockCount: number, owner: Owner, place: ForkPlace): void {
     this.increaseRefcount(tx, fsBlock, blockCount);
     this.mapRmap(tx, fsBlock, blockCount, owner, place);
+  }
+
+  /** Data blocks move: the counts of `from` become those of `to`, which has no record. The register is the caller's. */
+  moveRefcounts(tx: Transaction, from: number, to: number, blockCount: number): void {
+    if (!this.geometry.features.reflink) return;
+    const source = this.#rangeAg(tx, from, blockCount);
+    const target = this.#rangeAg(tx, to, blockCount);
+    const shift = this.geometry.agBlockOfFsBlock(to) - this.geometry.agBlockOfFsBlock(from);
+    takeRefcounts(tx, source, this.geometry.agBlockOfFsBlock(from), blockCount, (start, count, refcount) =>
+      setRefcount(tx, target, start + shift, count, refcount),
+    );
   }
 
   /** The shared runs in a range, clipped to it, in order; a callback that returns true ends the walk. */

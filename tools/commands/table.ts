@@ -34,6 +34,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   entry('cp', 'copy inside the image, sharing blocks where it can be', () => import('./cp.ts')),
   entry('unshare', 'give files blocks of their own', () => import('./unshare.ts')),
   entry('dedupe', 'share blocks of equal content', () => import('./dedupe.ts')),
+  entry('defrag', 'files in fewer extents, sharing kept', () => import('./defrag.ts')),
   entry('chmod', 'set permissions', () => import('./chmod.ts')),
   entry('chown', 'set owner and group', () => import('./chown.ts')),
   entry('touch', 'set times, make empty files', () => import('./touch.ts')),

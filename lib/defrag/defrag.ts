@@ -1,0 +1,460 @@
+/**
+ * Defragmentation: files in fewer extents, with the same content, times and sharing.
+ *
+ *     plan -> find a free run -> copy -> compare with the plan -> exchange in one transaction, or a chain of whole steps
+ *
+ * 1. The donor is a run of free space, not a file: until the exchange nothing on the disk says that anything happens, so
+ *    whatever ends the work leaves files whole and nothing to clean up. A second run goes on.
+ * 2. No file ever gets worse. Blocks that several files have move once, for all of them; a move that would tear another file
+ *    is left out and reported. The file with most blocks comes first, so that it has the say.
+ * 3. Worst files first.
+ */
+import { INODE_FLAG } from '../../formats/inode.ts';
+import { NULL64 } from '../../formats/struct.ts';
+import { CadastreError } from '../errors.ts';
+import { Fork } from '../file/fork.ts';
+import type { Inode } from '../file/inode.ts';
+import { type FreeSpaceLayout, freeSpaceLayout } from '../frag/free-space.ts';
+import { forkLayout, longestExtent } from '../frag/ideal.ts';
+import type { Editor } from '../volume/editor.ts';
+import { findPaths } from '../volume/find-paths.ts';
+import { forEachInode } from '../volume/inodes.ts';
+import { walkTree } from '../volume/walk.ts';
+import { BlockCopier } from './copy.ts';
+import { FreeRuns } from './free-runs.ts';
+import { Moves, NO_MOVES } from './moves.ts';
+import { type Owners, openOwners } from './owners.ts';
+import { blocksOf, joinableRows, joinsOf, smallerLists, stretches } from './plan.ts';
+import { type Exchange, FileChanged, InodeGuard, Remapper, RunTaken } from './remap.ts';
+import { type RunList, readRuns } from './run-list.ts';
+
+export interface DefragOptions {
+  /** Absolute paths of files and trees. Default: the whole image. */
+  paths?: readonly Uint8Array[];
+  /** Files with fewer extents are left alone. Default 2. */
+  minExtents?: number;
+  /** Told of what cannot be read while files are looked for. Default: the first one ends the run. */
+  failed?: (error: CadastreError) => void;
+}
+
+/** Why a file was left alone, or did not get as good as it could be. */
+export type SkipReason =
+  | 'no-defrag'
+  | 'immutable'
+  | 'append-only'
+  | 'realtime'
+  | 'file-system'
+  | 'no-room'
+  | 'conflict'
+  | 'changed'
+  | 'damaged'
+  | 'log-too-small';
+
+export interface DefraggedFile {
+  /** Undefined for a file without a name. */
+  path: Uint8Array | undefined;
+  readonly inode: number;
+  readonly extentsBefore: number;
+  extentsAfter: number;
+  readonly ideal: number;
+  /** Bytes of blocks that were given a new place; unwritten ones are not copied but count. */
+  bytesMoved: number;
+  skipped?: SkipReason;
+  /** What was wrong with a damaged file. */
+  error?: CadastreError;
+}
+
+/** Files whose blocks are shared in different orders: the first one lost something, so that the others keep their shape. */
+export interface LayoutConflict {
+  path: Uint8Array | undefined;
+  readonly inode: number;
+  /** Extents that stayed where they are. */
+  extents: number;
+  readonly with: number[];
+}
+
+export interface DefragReport {
+  /** Files that had more extents than needed, in the order they were looked at. */
+  readonly files: DefraggedFile[];
+  readonly totals: {
+    /** Regular files looked at, with their extents. */
+    files: number;
+    extentsBefore: number;
+    extentsAfter: number;
+    ideal: number;
+    bytesMoved: number;
+  };
+  readonly conflicts: LayoutConflict[];
+  readonly freeSpace: { before: FreeSpaceLayout; after: FreeSpaceLayout };
+}
+
+/** How far a run is. */
+export interface DefragProgress {
+  readonly bytesDone: number;
+  /** An estimate: blocks that several files share are counted for each. */
+  readonly bytesTotal: number;
+}
+
+/** A file that could be better. */
+interface Candidate {
+  readonly inode: number;
+  readonly path: Uint8Array | undefined;
+  readonly extents: number;
+  readonly ideal: number;
+  readonly blocks: number;
+}
+
+const DEFAULT_MIN_EXTENTS = 2;
+
+/** Defragment to the end. See `Defrag`. */
+export function defrag(editor: Editor, options: DefragOptions = {}): DefragReport {
+  const work = new Defrag(editor, options);
+  for (const _ of work.steps()) {
+    // nobody watches
+  }
+  return work.report;
+}
+
+/** A run that can be watched and stopped: step through `steps`, stop anywhere, then look at `report`. */
+export class Defrag {
+  readonly #editor: Editor;
+  readonly #options: DefragOptions;
+  readonly #runs: FreeRuns;
+  readonly #copier: BlockCopier;
+  readonly #remapper: Remapper;
+  readonly #longest: number;
+  readonly #waiting = new Map<number, Candidate>();
+  readonly #before: FreeSpaceLayout;
+  #owners: Owners | undefined;
+  #bytesDone = 0;
+  #bytesTotal = 0;
+  readonly #files: DefraggedFile[] = [];
+  readonly #conflicts: LayoutConflict[] = [];
+  readonly #totals = { files: 0, extentsBefore: 0, ideal: 0, bytesMoved: 0 };
+  /** Extents, before anything was done, of the files that could get fewer: fragmented ones, and who shares their blocks. */
+  readonly #extentsBefore = new Map<number, number>();
+
+  constructor(editor: Editor, options: DefragOptions = {}) {
+    this.#editor = editor;
+    this.#options = options;
+    this.#runs = new FreeRuns(editor);
+    this.#copier = new BlockCopier(editor);
+    this.#remapper = new Remapper(editor, () => this.#allOwners());
+    this.#longest = longestExtent(editor.volume.geometry);
+    this.#before = freeSpaceLayout(editor.volume);
+  }
+
+  #allOwners(): Owners {
+    return (this.#owners ??= openOwners(this.#editor.volume));
+  }
+
+  /**
+   * The work, in pieces. Between two of them every file is whole and no transaction is open. Throws `corrupt` for damage
+   * that is not that of one file ("run check").
+   */
+  *steps(): Generator<DefragProgress, void, undefined> {
+    this.#collect();
+    const order = [...this.#waiting.values()].sort(
+      (a, b) => b.extents - b.ideal - (a.extents - a.ideal) || b.blocks - a.blocks || a.inode - b.inode,
+    );
+    const { blockSize } = this.#editor.volume.geometry;
+    for (const { blocks } of order) this.#bytesTotal += blocks * blockSize;
+    for (const first of order) {
+      for (let next = this.#heaviest(first); next; next = this.#heaviest(first)) {
+        this.#waiting.delete(next.inode);
+        const goal = this.#bytesDone + next.blocks * blockSize;
+        for (const _ of this.#file(next)) yield this.#progress();
+        this.#bytesDone = goal;
+        yield this.#progress();
+      }
+    }
+  }
+
+  #progress(): DefragProgress {
+    return { bytesDone: this.#bytesDone, bytesTotal: this.#bytesTotal };
+  }
+
+  /** What was done until now. Reads names and free space. */
+  get report(): DefragReport {
+    const { volume } = this.#editor;
+    const nameless = [...this.#files, ...this.#conflicts].filter(({ path }) => path === undefined);
+    if (nameless.length > 0) {
+      const paths = findPaths(volume, new Set(nameless.map(({ inode }) => inode)));
+      for (const each of nameless) each.path = paths.get(each.inode);
+    }
+    return {
+      files: this.#files,
+      totals: { ...this.#totals, extentsAfter: this.#extentsNow() },
+      conflicts: this.#conflicts,
+      freeSpace: { before: this.#before, after: freeSpaceLayout(volume) },
+    };
+  }
+
+  #extentsNow(): number {
+    let extents = this.#totals.extentsBefore;
+    for (const [number, before] of this.#extentsBefore) {
+      extents += new Fork(this.#editor.volume.inode(number), 'data').extentCount - before;
+    }
+    return extents;
+  }
+
+  // ---- which files
+
+  #collect(): void {
+    const { volume } = this.#editor;
+    const failed = (error: CadastreError): void => {
+      if (!this.#options.failed) throw error;
+      this.#options.failed(error);
+    };
+    const { paths } = this.#options;
+    if (!paths) {
+      forEachInode(volume, { visit: (inode) => this.#consider(inode, undefined), failed });
+      return;
+    }
+    const seen = new Set<number>();
+    for (const path of paths) {
+      walkTree(volume, volume.resolve(path, false), path, {
+        enter: ({ inode, path: at }) => {
+          if (seen.has(inode.number)) return !inode.isDirectory;
+          seen.add(inode.number);
+          try {
+            this.#consider(inode, at);
+          } catch (error) {
+            if (!(error instanceof CadastreError) || error.family === 'internal') throw error;
+            failed(error);
+          }
+          return true;
+        },
+        failed,
+      });
+    }
+  }
+
+  #consider(inode: Inode, path: Uint8Array | undefined): void {
+    if (!inode.isFile) return;
+    const { extents, ideal } = forkLayout(new Fork(inode, 'data'));
+    const totals = this.#totals;
+    totals.files++;
+    totals.extentsBefore += extents;
+    totals.ideal += ideal;
+    if (extents > ideal || (inode.isReflink && extents > 1)) this.#extentsBefore.set(inode.number, extents);
+    if (extents <= ideal || extents < (this.#options.minExtents ?? DEFAULT_MIN_EXTENTS)) return;
+    const candidate = { inode: inode.number, path, extents, ideal, blocks: inode.core.nblocks };
+    const skipped = this.#mustStay(inode);
+    if (skipped) this.#files.push(this.#entry(candidate, skipped));
+    else this.#waiting.set(inode.number, candidate);
+  }
+
+  #entry({ inode, path, extents, ideal }: Candidate, skipped?: SkipReason): DefraggedFile {
+    const entry: DefraggedFile = {
+      path,
+      inode,
+      extentsBefore: extents,
+      extentsAfter: extents,
+      ideal,
+      bytesMoved: 0,
+    };
+    if (skipped) entry.skipped = skipped;
+    return entry;
+  }
+
+  /** Somebody wants the blocks of this file to stay where they are, or they are no file data. */
+  #mustStay(inode: Inode): SkipReason | undefined {
+    const { flags } = inode.core;
+    if ((flags & INODE_FLAG.REALTIME) !== 0) return 'realtime';
+    if ((flags & INODE_FLAG.NODEFRAG) !== 0) return 'no-defrag';
+    if ((flags & INODE_FLAG.IMMUTABLE) !== 0) return 'immutable';
+    if ((flags & INODE_FLAG.APPEND) !== 0) return 'append-only';
+    const { rbmino, rsumino, uquotino, gquotino, pquotino } = this.#editor.volume.superblock;
+    const special = [rbmino, rsumino, uquotino, gquotino, pquotino].filter((each) => each !== 0 && each !== NULL64);
+    return special.includes(inode.number) ? 'file-system' : undefined;
+  }
+
+  // ---- in which order
+
+  /** The file to do now, if `first` is still to be done: the heaviest of those that share blocks with it, or itself. */
+  #heaviest(first: Candidate): Candidate | undefined {
+    if (!this.#waiting.has(first.inode)) return undefined;
+    const { volume } = this.#editor;
+    let best = first;
+    for (let at: Candidate | undefined = first; at; ) {
+      const inode = volume.inode(at.inode);
+      if (!inode.isReflink) break;
+      const before: Candidate = best;
+      for (const number of this.#sharers(inode, readRuns(new Fork(inode, 'data')), () => true)) {
+        const other = this.#waiting.get(number);
+        if (other && (other.blocks > best.blocks || (other.blocks === best.blocks && other.inode < best.inode))) {
+          best = other;
+        }
+      }
+      at = best === before ? undefined : best;
+    }
+    return best;
+  }
+
+  /** Other files that have any of these rows' blocks. */
+  #sharers(inode: Inode, runs: RunList, isWanted: (row: number) => boolean): Set<number> {
+    const { space, volume } = this.#editor;
+    const found = new Set<number>();
+    for (let row = 0; row < runs.length; row++) {
+      if (!isWanted(row)) continue;
+      space.sharedRuns(volume.cache, runs.start[row]!, runs.count[row]!, (start, count) => {
+        this.#allOwners().forEach(volume.cache, start, count, (number) => {
+          if (number !== inode.number) found.add(number);
+        });
+        return undefined;
+      });
+    }
+    return found;
+  }
+
+  // ---- one file
+
+  *#file(candidate: Candidate): Generator<void, void, undefined> {
+    const fork = new Fork(this.#editor.volume.inode(candidate.inode), 'data');
+    const now = forkLayout(fork);
+    // It got better when another file that shares its blocks did.
+    const entry = this.#entry({ ...candidate, extents: candidate.extents });
+    this.#files.push(entry);
+    try {
+      if (now.extents > now.ideal) yield* this.#improve(entry);
+    } catch (error) {
+      if (error instanceof FileChanged) entry.skipped = 'changed';
+      else if (error instanceof RunTaken) entry.skipped = 'no-room';
+      else if (!(error instanceof CadastreError)) throw error;
+      else if (error.family === 'no-space')
+        entry.skipped = error.where.field === 'LOG_FULL' ? 'log-too-small' : 'no-room';
+      else if (error.code === 'DATA_CHECKSUM') {
+        entry.skipped = 'damaged';
+        entry.error = error;
+      } else throw error;
+    } finally {
+      entry.extentsAfter = new Fork(this.#editor.volume.inode(candidate.inode), 'data').extentCount;
+    }
+  }
+
+  *#improve(entry: DefraggedFile): Generator<void, void, undefined> {
+    const { volume } = this.#editor;
+    const { geometry } = volume;
+    let runs = readRuns(new Fork(volume.inode(entry.inode), 'data'));
+    const fixed = new Set<number>();
+    const isTwice = volume.inode(entry.inode).isReflink && hasBlocksTwice(runs);
+    let queue: number[][] = [joinableRows(runs, this.#longest)];
+    for (let rows = queue.shift(); rows; rows = queue.shift()) {
+      if (joinsOf(runs, rows) === 0) continue;
+      const blocks = blocksOf(runs, rows);
+      const home = geometry.agOfFsBlock(runs.start[rows[0]!]!);
+      const isAllHome = rows.every((row) => geometry.agOfFsBlock(runs.start[row]!) === home);
+      const run = this.#runs.find(blocks, home, isAllHome);
+      if (!run) {
+        const room = Math.min(this.#runs.longest(home, isAllHome), blocks - 1);
+        const smaller = smallerLists(runs, rows, room);
+        if (smaller.length === 0) entry.skipped = 'no-room';
+        queue.unshift(...smaller);
+        continue;
+      }
+      const exchange = this.#exchange(entry.inode, runs, rows, run.fsBlock, isAllHome, fixed);
+      if (!exchange) {
+        // Something must stay: what is left of the list, piece by piece.
+        queue.unshift(
+          ...stretches(
+            runs,
+            rows.filter((row) => !fixed.has(row)),
+          ),
+        );
+        continue;
+      }
+      for (const bytes of this.#copier.copy(exchange.moves)) {
+        this.#bytesDone += bytes;
+        yield;
+      }
+      for (const moved of this.#remapper.run(exchange)) {
+        entry.bytesMoved += moved * geometry.blockSize;
+        this.#totals.bytesMoved += moved * geometry.blockSize;
+        yield;
+      }
+      if (!isTwice) continue;
+      // Other rows have moved along: begin anew. Each round leaves fewer extents.
+      runs = readRuns(new Fork(volume.inode(entry.inode), 'data'));
+      fixed.clear();
+      queue = [joinableRows(runs, this.#longest)];
+    }
+    if (fixed.size > 0) entry.skipped ??= 'conflict';
+  }
+
+  /**
+   * The exchange that lays rows of a file one behind the other at `target`; undefined when some of them must stay, which are
+   * then in `fixed`.
+   */
+  #exchange(
+    number: number,
+    runs: RunList,
+    rows: readonly number[],
+    target: number,
+    isAllHome: boolean,
+    fixed: Set<number>,
+  ): Exchange | undefined {
+    const { volume, space } = this.#editor;
+    const inode = volume.inode(number);
+    const moves = new Moves();
+    const fileBlocks: number[] = [];
+    for (const row of rows) {
+      moves.add(runs.start[row]!, target + moves.blocks, runs.count[row]!, runs.unwritten[row] === 1);
+      fileBlocks.push(runs.fileBlock[row]!);
+    }
+    const guards = new Map([[number, new InodeGuard(inode)]]);
+    const exchange = { moves, guards, inode: number, fileBlocks, mayBeShared: inode.isReflink, isAllHome };
+    moves.close();
+    if (!inode.isReflink) return exchange;
+    const mustStay = new Set(moves.overlapping());
+    for (let i = 0; i < moves.length; i++) {
+      // Not copied, so they must not be what somebody else has written.
+      if (moves.unwritten[i] && space.firstShared(volume.cache, moves.from[i]!, moves.count[i]!)) mustStay.add(i);
+    }
+    if (mustStay.size > 0) {
+      for (const move of mustStay) fixed.add(rows[move]!);
+      return undefined;
+    }
+    const wanted = new Set(rows);
+    const others = this.#sharers(inode, runs, (row) => wanted.has(row));
+    const torn = new Set<number>();
+    const losers: number[] = [];
+    if (moves.extentsAfter(runs, this.#longest) >= NO_MOVES.extentsAfter(runs, this.#longest)) {
+      for (const row of rows) fixed.add(row);
+      return undefined;
+    }
+    for (const other of others) {
+      const sharer = volume.inode(other);
+      guards.set(other, new InodeGuard(sharer));
+      const theirs = readRuns(new Fork(sharer, 'data'));
+      const isFixed = this.#mustStay(sharer) !== undefined;
+      const isWorse = moves.extentsAfter(theirs, this.#longest) > NO_MOVES.extentsAfter(theirs, this.#longest);
+      if (!isFixed && !isWorse) continue;
+      losers.push(other);
+      const before = torn.size;
+      if (!isFixed) moves.findTears(theirs, torn);
+      if (torn.size === before) moves.findShared(theirs, torn);
+    }
+    if (torn.size === 0) return exchange;
+    for (const move of torn) fixed.add(rows[move]!);
+    this.#conflict(number, torn.size, losers);
+    return undefined;
+  }
+
+  #conflict(inode: number, extents: number, losers: readonly number[]): void {
+    let conflict = this.#conflicts.find((each) => each.inode === inode);
+    if (!conflict) {
+      conflict = { path: undefined, inode, extents: 0, with: [] };
+      this.#conflicts.push(conflict);
+    }
+    conflict.extents += extents;
+    for (const loser of losers) if (!conflict.with.includes(loser)) conflict.with.push(loser);
+  }
+}
+
+/** Does a file have some of its blocks at two places? */
+function hasBlocksTwice(runs: RunList): boolean {
+  const all = new Moves();
+  for (let i = 0; i < runs.length; i++) all.add(runs.start[i]!, 0, runs.count[i]!, false);
+  return !all.close();
+}

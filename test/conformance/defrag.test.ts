@@ -1,0 +1,56 @@
+/**
+ * Defragmentation of aged images: content, times, attributes and sharing are the same before and after, no file has more
+ * extents, no space is lost, the checker has nothing to say, and a second run finds nothing to do. DEFRAG_RUNS=n for longer
+ * hunts; a failure prints its seed.
+ */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { check } from '../../lib/check/check.ts';
+import { defrag } from '../../lib/defrag/defrag.ts';
+import { Editor } from '../../lib/volume/editor.ts';
+import { type Ageing, ageEditor, ageing, extentCounts, freeBlocks, unchangeable } from '../support/aged-image.ts';
+import { emptyImage } from '../support/empty-image.ts';
+
+const RUNS = Number(process.env.DEFRAG_RUNS ?? 6);
+
+const WORLDS = {
+  'cadastre 4k': { dialect: 'cadastre' },
+  'cadastre 1k, 3 AGs': { dialect: 'cadastre', blockSize: 1024, agCount: 3 },
+  'xfs 4k': { dialect: 'xfs' },
+  'xfs 4k, rmapbt': { dialect: 'xfs', features: { rmapbt: true } },
+  'xfs 1k, rmapbt, 2 AGs': { dialect: 'xfs', blockSize: 1024, agCount: 2, features: { rmapbt: true } },
+  'xfs 1k, no reflink': { dialect: 'xfs', blockSize: 1024, features: { reflink: false } },
+} as const;
+
+describe.each(Object.entries(WORLDS))('defrag of an aged image, %s', (_name, options) => {
+  it('changes the layout and nothing else', () => {
+    const hasReflink = !('features' in options && 'reflink' in options.features);
+    fc.assert(
+      fc.property(ageing, (how: Ageing) => {
+        const image = emptyImage({ ...options, size: 32 << 20 });
+        const editor = Editor.open(image);
+        const script = hasReflink
+          ? how.script
+          : how.script.filter(({ op }) => ['write', 'punch', 'truncate', 'unlink'].includes(op));
+        ageEditor(editor, { ...how, script });
+        const { volume } = editor;
+        const before = unchangeable(volume);
+        const counts = extentCounts(volume);
+        const room = freeBlocks(volume);
+
+        const report = defrag(editor);
+        expect(unchangeable(volume)).toEqual(before);
+        for (const [path, count] of extentCounts(volume)) {
+          expect(count, path).toBeLessThanOrEqual(counts.get(path)!);
+        }
+        expect(freeBlocks(volume)).toBeGreaterThanOrEqual(room);
+        expect(report.totals.extentsAfter).toBe([...extentCounts(volume).values()].reduce((a, b) => a + b, 0));
+        const again = defrag(editor);
+        expect(again.totals.extentsAfter).toBeLessThanOrEqual(report.totals.extentsAfter);
+        editor.close();
+        expect(check(image, { data: true }).problems).toEqual([]);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+});
