@@ -18,14 +18,14 @@ import {
 } from '../../formats/log.ts';
 import { SUPERBLOCK_TYPE } from '../../formats/superblock-verify.ts';
 import type { Device } from '../device/device.ts';
-import { unsupported } from '../errors.ts';
+import { CadastreError, unsupported } from '../errors.ts';
 import { LogShape, type Position } from './position.ts';
 
 /** Basic blocks that can have been in flight at a crash. */
 const IN_FLIGHT = (8 * MAX_LOG_BUFFER) / LOG_BB;
 const CHUNK = 1 << 20;
 /** Cycles are signed in other tools. */
-const MAX_CYCLE = 0x7fffffff;
+export const MAX_LOG_CYCLE = 0x7fffffff;
 
 /** Make what lies ahead of the head harmless. Nothing is written when nothing there carries a cycle it must not. */
 export function clearAhead(device: Device, geometry: Geometry, head: Position, tail: Position): void {
@@ -77,37 +77,78 @@ function clearRun(
 
 /**
  * Write a new clean log over whatever is there, in a cycle beyond everything found in the log and in the AG headers. What
- * the old log held is lost. Throws `unsupported` LOG_CYCLE when no later cycle exists. @returns its cycle.
+ * the old log held is lost. Throws `unsupported` LOG_CYCLE when no later cycle exists.
+ * @param beyond a cycle that is known to be in use, if any. @returns the cycle of the log.
  */
-export function resetLog(device: Device, geometry: Geometry): number {
+export function resetLog(device: Device, geometry: Geometry, beyond = 0): number {
+  const cycle = freshLogCycle(device, geometry, beyond);
+  const log = new FreshLog(geometry, cycle);
+  // From the end to the start: until the first record is there the log does not look clean in the new cycle.
+  const last = Math.floor((log.bytes - 1) / log.step) * log.step;
+  for (let at = last; at >= 0; at -= log.step) {
+    const bytes = new Uint8Array(Math.min(log.step, log.bytes - at));
+    log.read(at, bytes);
+    if (at === 0) device.flush();
+    device.write(log.start + at, bytes);
+  }
+  device.flush();
+  return cycle;
+}
+
+/** The cycle that `resetLog` would give the new log. Throws as it does. */
+export function freshLogCycle(device: Device, geometry: Geometry, beyond = 0): number {
   const shape = new LogShape(geometry);
-  const cycle = Math.max(1, greatestCycle(device, geometry, shape), greatestLsn(device, geometry)) + 1;
-  if (cycle > MAX_CYCLE) {
+  const cycle = Math.max(1, beyond, greatestCycle(device, geometry, shape), greatestLsn(device, geometry)) + 1;
+  if (cycle > MAX_LOG_CYCLE) {
     throw unsupported('LOG_CYCLE', 'the log has no cycle left to start anew', {
       where: { structure: 'log' },
       found: cycle,
     });
   }
-  const sunit = geometry.logSunit;
-  const piece = cleanLogRecord(geometry.uuid, sunit).length / LOG_BB;
-  const end = shape.blocks - piece;
-  // From the end to the start: until the first record is there the log does not look clean in the new cycle.
-  const perWrite = Math.max(1, Math.floor(CHUNK / (piece * LOG_BB))) * piece;
-  const last = Math.floor((shape.blocks - 1) / perWrite) * perWrite;
-  for (let at = last; at >= 0; at -= perWrite) {
-    const count = Math.min(perWrite, shape.blocks - at);
-    const bytes = new Uint8Array(count * LOG_BB);
-    for (let i = 0; i + piece <= count; i += piece) {
-      const block = at + i;
-      const own = block === 0 ? cycle : cycle - 1;
-      const tail = block === 0 ? { tailCycle: cycle - 1, tailBlock: end } : { tailCycle: own, tailBlock: block };
-      bytes.set(cleanLogRecord(geometry.uuid, sunit, { cycle: own, block, ...tail }), i * LOG_BB);
-    }
-    if (at === 0) device.flush();
-    device.write(shape.start + at * LOG_BB, bytes);
-  }
-  device.flush();
   return cycle;
+}
+
+/** The bytes of a log that says nothing, made when they are asked for. */
+export class FreshLog {
+  /** Byte address and length of the log. */
+  readonly start: number;
+  readonly bytes: number;
+  /** Bytes of whole records that make a good write. */
+  readonly step: number;
+  readonly #uuid: Uint8Array;
+  readonly #sunit: number;
+  readonly #cycle: number;
+  readonly #piece: number;
+
+  constructor(geometry: Geometry, cycle: number) {
+    const shape = new LogShape(geometry);
+    this.start = shape.start;
+    this.bytes = shape.blocks * LOG_BB;
+    this.#uuid = geometry.uuid;
+    this.#sunit = geometry.logSunit;
+    this.#cycle = cycle;
+    this.#piece = cleanLogRecord(geometry.uuid, geometry.logSunit).length;
+    this.step = Math.max(1, Math.floor(CHUNK / this.#piece)) * this.#piece;
+  }
+
+  /** Bytes from `offset` of the log on. */
+  read(offset: number, into: Uint8Array): void {
+    const piece = this.#piece;
+    into.fill(0);
+    for (let at = offset - (offset % piece); at < offset + into.length && at + piece <= this.bytes; at += piece) {
+      const record = this.#record(at / LOG_BB);
+      const from = Math.max(at, offset);
+      const to = Math.min(at + piece, offset + into.length);
+      into.set(record.subarray(from - at, to - at), from - offset);
+    }
+  }
+
+  #record(block: number): Uint8Array {
+    const cycle = block === 0 ? this.#cycle : this.#cycle - 1;
+    const end = (this.bytes - this.#piece) / LOG_BB;
+    const tail = block === 0 ? { tailCycle: cycle - 1, tailBlock: end } : { tailCycle: cycle, tailBlock: block };
+    return cleanLogRecord(this.#uuid, this.#sunit, { cycle, block, ...tail });
+  }
 }
 
 /** The greatest cycle that any block of the log carries. */
@@ -117,7 +158,7 @@ function greatestCycle(device: Device, geometry: Geometry, shape: LogShape): num
   let greatest = 0;
   for (let at = 0; at < shape.blocks; at += CHUNK / LOG_BB) {
     const count = Math.min(CHUNK / LOG_BB, shape.blocks - at);
-    device.read(shape.start + at * LOG_BB, bytes.subarray(0, count * LOG_BB));
+    if (!readIfPossible(device, shape.start + at * LOG_BB, bytes.subarray(0, count * LOG_BB))) continue;
     for (let i = 0; i < count; i++) {
       // Only headers of this image count: a damaged word could name any cycle.
       if (view.getUint32(i * LOG_BB) !== LOG_RECORD_MAGIC) continue;
@@ -136,10 +177,21 @@ function greatestLsn(device: Device, geometry: Geometry): number {
   let greatest = 0;
   for (let ag = 0; ag < geometry.agCount; ag++) {
     [SUPERBLOCK_TYPE, AGF_TYPE, AGI_TYPE, AGFL_TYPE].forEach((type, i) => {
-      device.read(geometry.agHeaderDaddr(ag, i as 0 | 1 | 2 | 3) * LOG_BB, sector);
+      if (!readIfPossible(device, geometry.agHeaderDaddr(ag, i as 0 | 1 | 2 | 3) * LOG_BB, sector)) return;
       const cycle = view.getUint32(type.lsnOffset);
-      if (cycle <= MAX_CYCLE) greatest = Math.max(greatest, cycle);
+      if (cycle <= MAX_LOG_CYCLE) greatest = Math.max(greatest, cycle);
     });
   }
   return greatest;
+}
+
+/** False when the device fails there. */
+function readIfPossible(device: Device, offset: number, into: Uint8Array): boolean {
+  try {
+    device.read(offset, into);
+    return true;
+  } catch (error) {
+    if (error instanceof CadastreError && error.family === 'device') return false;
+    throw error;
+  }
 }

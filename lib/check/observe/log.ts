@@ -44,7 +44,8 @@ class LogLook {
     const last = this.#cycle(this.#length - 1);
     if (!this.#readable) return 'bad';
     if (first === 0 && last === 0) {
-      // Zeroed all over: nothing to replay, and no position to compare with.
+      // Zeroed all over: nothing to replay, and the next record will be the first.
+      this.#context.head = { cycle: 1, block: 0 };
       return 'clean';
     }
     if (first !== last && (last === 0 ? first !== 1 : first !== last + 1)) {

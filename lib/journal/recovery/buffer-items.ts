@@ -128,6 +128,14 @@ export function replayBuffer(replay: ReplayState, item: LogItem, head: BufferHea
     blocks.touch(block);
     return;
   }
+  if (head.logType === BUFFER_TYPE.INODES || head.logType === BUFFER_TYPE.UNKNOWN) {
+    // Whole blocks of inodes, or bytes of no structure: they bring their CRCs along, and have no LSN to compare.
+    forEachRun(item, head, (offset, bytes) => block.data.set(bytes, offset));
+    block.type = undefined;
+    block.unsettled = false;
+    blocks.touch(block);
+    return;
+  }
   const isPiece = isDirectoryType(head.logType) && head.length < geometry.dirBlockSize;
   if (!block.inGroup && !isPiece) {
     if (isNewer(block, lsn, geometry)) {
