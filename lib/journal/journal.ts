@@ -36,7 +36,7 @@ import {
 } from './log-items.ts';
 import { LogWriter } from './log-writer.ts';
 import { comparePositions, type Position } from './position.ts';
-import { JournalTransaction } from './transaction.ts';
+import { JournalTransaction, SpareBytes } from './transaction.ts';
 
 /** A checkpoint is due when so many bytes wait for the log, or are held in memory for it: both stay bounded. */
 const CHECKPOINT_BYTES = 16 << 20;
@@ -62,6 +62,7 @@ export class Journal {
   readonly #writer: LogWriter;
   #tail: Position;
   #open: JournalTransaction | undefined;
+  readonly #spare = new SpareBytes();
   /** Committed, not yet in the log. */
   readonly #waiting = new Map<Buffer, LoggedBlock>();
   /** What they cost in the log, at most. */
@@ -104,7 +105,7 @@ export class Journal {
   /** Start a transaction. Only one may be open. */
   begin(): JournalTransaction {
     this.#assertUsable();
-    this.#open = new JournalTransaction(this.#cache, this.#freed);
+    this.#open = new JournalTransaction(this.#cache, this.#freed, this.#spare);
     return this.#open;
   }
 
@@ -136,7 +137,8 @@ export class Journal {
         continue;
       }
       changed.push(block);
-      addCost(cost, loggedCost(block, this.geometry));
+      block.cost = loggedCost(block, this.geometry);
+      addCost(cost, block.cost);
     }
     for (const region of tx.items) addCost(cost, { bytes: region.length, regions: 1 });
     this.#forEachImageIn(tx, () => addCost(cost, { bytes: CANCEL_BYTES, regions: 1 }));
@@ -145,6 +147,8 @@ export class Journal {
     }
     for (const work of tx.late) work();
     this.#takeFreed(tx);
+    const waiting = this.#waitingCost;
+    addCost(waiting, cost);
     for (const block of changed) {
       const { buffer } = block;
       for (const segment of buffer.segments) {
@@ -157,12 +161,16 @@ export class Journal {
       if (known) {
         mergeLoggedBlock(known, block);
         buffer.pins--;
+        // What both say of the block is logged once.
+        addCost(waiting, block.cost, -1);
+        addCost(waiting, known.cost, -1);
+        known.cost = loggedCost(known, this.geometry);
+        addCost(waiting, known.cost);
       } else {
         this.#waiting.set(buffer, block); // the transaction's pin stays until the checkpoint
         this.#pinnedBytes += buffer.length;
       }
     }
-    addCost(this.#waitingCost, cost);
     for (const region of tx.items) this.#items.push(region);
     this.#open = undefined;
     tx.finish();
@@ -323,7 +331,10 @@ export class Journal {
       this.#images.delete(daddr);
     });
     for (const { buffer } of tx.dropped) {
-      if (!this.#waiting.delete(buffer)) continue;
+      const known = this.#waiting.get(buffer);
+      if (!known) continue;
+      this.#waiting.delete(buffer);
+      addCost(this.#waitingCost, known.cost, -1);
       buffer.pins--;
       this.#pinnedBytes -= buffer.length;
     }
@@ -373,9 +384,9 @@ function freshGeneration(block: LoggedBlock, inodeSize: number): number {
   return view.getUint32(92);
 }
 
-function addCost(to: LogCost, more: LogCost): void {
-  to.bytes += more.bytes;
-  to.regions += more.regions;
+function addCost(to: LogCost, more: LogCost, times = 1): void {
+  to.bytes += times * more.bytes;
+  to.regions += times * more.regions;
 }
 
 function forEachIn(

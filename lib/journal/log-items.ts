@@ -34,6 +34,12 @@ const NEXT_UNLINKED = InodeCore.offsets.nextUnlinked;
 const LSN = InodeCore.offsets.lsn;
 const RECORD = 16;
 
+/** Log space: bytes of regions, and how many regions they are. */
+export interface LogCost {
+  bytes: number;
+  regions: number;
+}
+
 /** What the log must say about one block: ordinary blocks have `chunks`, inode clusters the two slot sets. */
 export interface LoggedBlock {
   readonly buffer: Buffer;
@@ -44,7 +50,11 @@ export interface LoggedBlock {
   readonly unlinked: Set<number>;
   /** The cluster was made in this checkpoint: replay makes it from the ICREATE item. */
   created: boolean;
+  /** What it takes in the log, at most: kept up to date by the journal. */
+  cost: LogCost;
 }
+
+const NO_COST: LogCost = { bytes: 0, regions: 0 };
 
 /** A block that nothing is known to have changed in. */
 export function emptyLoggedBlock(buffer: Buffer): LoggedBlock {
@@ -55,6 +65,7 @@ export function emptyLoggedBlock(buffer: Buffer): LoggedBlock {
     inodes: new Set(),
     unlinked: new Set(),
     created: false,
+    cost: NO_COST,
   };
 }
 
@@ -65,27 +76,40 @@ export function noteDifferences(block: LoggedBlock, before: Uint8Array | undefin
 }
 
 function noteChunks(data: Uint8Array, chunks: Uint8Array, before: Uint8Array | undefined): void {
+  if (!before) {
+    chunks.fill(1);
+    return;
+  }
+  const now = wordsOf(data);
+  const then = wordsOf(before);
+  const step = BUFFER_CHUNK / 4;
   for (let i = 0; i < chunks.length; i++) {
-    const start = i * BUFFER_CHUNK;
-    if (before && sameBytes(data, before, start, Math.min(start + BUFFER_CHUNK, data.length))) continue;
-    chunks[i] = 1;
+    if (!sameWords(now, then, i * step, Math.min((i + 1) * step, now.length))) chunks[i] = 1;
   }
 }
 
 function noteSlots(block: LoggedBlock, before: Uint8Array | undefined, inodeSize: number): void {
   const { data, view } = block.buffer;
   const slots = data.length / inodeSize;
-  if (!before) block.created = true;
-  for (let slot = 0; slot < slots; slot++) {
-    const base = slot * inodeSize;
-    if (before) {
-      if (sameBytes(data, before, base, base + inodeSize)) continue;
-      if (!sameBytes(data, before, base + NEXT_UNLINKED, base + NEXT_UNLINKED + 4)) block.unlinked.add(slot);
-    } else {
+  if (!before) {
+    block.created = true;
+    for (let slot = 0; slot < slots; slot++) {
+      const base = slot * inodeSize;
       if (view.getUint16(base + 2) === 0) continue; // still free: ICREATE makes it so
       // ICREATE says "in no chain", and an inode item says nothing of chains.
       if (view.getUint32(base + NEXT_UNLINKED) !== NULL32) block.unlinked.add(slot);
+      block.inodes.add(slot);
     }
+    return;
+  }
+  const now = wordsOf(data);
+  const then = wordsOf(before);
+  const step = inodeSize / 4;
+  for (let slot = 0; slot < slots; slot++) {
+    const base = slot * step;
+    if (sameWords(now, then, base, base + step)) continue;
+    const chain = base + NEXT_UNLINKED / 4;
+    if (now[chain] !== then[chain]) block.unlinked.add(slot);
     block.inodes.add(slot);
   }
 }
@@ -102,12 +126,6 @@ export function mergeLoggedBlock(known: LoggedBlock, later: LoggedBlock): void {
   }
   for (const slot of later.inodes) known.inodes.add(slot);
   for (const slot of later.unlinked) known.unlinked.add(slot);
-}
-
-/** Log space: bytes of regions, and how many regions they are. */
-export interface LogCost {
-  bytes: number;
-  regions: number;
 }
 
 /** What a block takes in the log, at most: what `encodeBlock` gives and its ICREATE. */
@@ -139,7 +157,12 @@ export function loggedCost(block: LoggedBlock, geometry: Geometry): LogCost {
   };
 }
 
-function sameBytes(a: Uint8Array, b: Uint8Array, start: number, end: number): boolean {
+/** Blocks, and what was kept of them, have buffers of their own: whole words from offset 0 on. */
+function wordsOf(bytes: Uint8Array): Uint32Array {
+  return new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+}
+
+function sameWords(a: Uint32Array, b: Uint32Array, start: number, end: number): boolean {
   for (let i = start; i < end; i++) if (a[i] !== b[i]) return false;
   return true;
 }

@@ -26,6 +26,32 @@ export interface Joined {
   readonly typeBefore: BlockType;
 }
 
+/** Most bytes that wait to be used again. */
+const SPARE_BYTES = 4 << 20;
+
+/** Bytes that transactions keep of blocks before they change, used again and again: garbage of this size is dear. */
+export class SpareBytes {
+  readonly #bySize = new Map<number, Uint8Array[]>();
+  #bytes = 0;
+
+  copyOf(data: Uint8Array): Uint8Array {
+    const spare = this.#bySize.get(data.length)?.pop();
+    if (!spare) return data.slice();
+    this.#bytes -= spare.length;
+    spare.set(data);
+    return spare;
+  }
+
+  /** Nobody looks at these bytes any more. */
+  take(bytes: Uint8Array): void {
+    if (this.#bytes + bytes.length > SPARE_BYTES) return;
+    this.#bytes += bytes.length;
+    const list = this.#bySize.get(bytes.length);
+    if (list) list.push(bytes);
+    else this.#bySize.set(bytes.length, [bytes]);
+  }
+}
+
 export class JournalTransaction implements Transaction {
   readonly geometry: Geometry;
   readonly joined = new Map<Buffer, Joined>();
@@ -37,13 +63,15 @@ export class JournalTransaction implements Transaction {
   readonly dropped: Joined[] = [];
   readonly #freedHere = new FreedRanges();
   readonly #freedBefore: FreedRanges;
+  readonly #spare: SpareBytes;
   #open = true;
 
-  /** @param freedBefore what transactions freed that are not durable yet. */
-  constructor(cache: BufferCache, freedBefore: FreedRanges) {
+  /** @param freedBefore what transactions freed that are not durable yet. @param spare where kept bytes come from and go to. */
+  constructor(cache: BufferCache, freedBefore: FreedRanges, spare: SpareBytes) {
     this.geometry = cache.geometry;
     this.#cache = cache;
     this.#freedBefore = freedBefore;
+    this.#spare = spare;
     cache.held = true;
   }
 
@@ -73,7 +101,7 @@ export class JournalTransaction implements Transaction {
   }
 
   change(buffer: Buffer, offset = 0, length = buffer.data.length): void {
-    if (!this.joined.has(buffer)) this.#join(buffer, buffer.data.slice());
+    if (!this.joined.has(buffer)) this.#join(buffer, this.#spare.copyOf(buffer.data));
     noteChange(buffer, offset, length, this.geometry.inodeSize);
   }
 
@@ -122,6 +150,7 @@ export class JournalTransaction implements Transaction {
       buffer.dirty = wasDirty;
       buffer.changedSlots = slotsBefore && new Set(slotsBefore);
     }
+    this.#letGo();
     for (let i = this.dropped.length - 1; i >= 0; i--) {
       const { buffer, before, slotsBefore, wasDirty, typeBefore } = this.dropped[i]!;
       buffer.type = typeBefore;
@@ -137,6 +166,7 @@ export class JournalTransaction implements Transaction {
   leave(joined: Joined): void {
     const { buffer, slotsBefore, wasDirty, typeBefore } = joined;
     this.joined.delete(buffer);
+    if (joined.before) this.#spare.take(joined.before);
     buffer.pins--;
     buffer.type = typeBefore;
     buffer.dirty = wasDirty;
@@ -148,6 +178,12 @@ export class JournalTransaction implements Transaction {
     if (!this.#open) throw internal('commit of a transaction that is over');
     this.#open = false;
     this.#cache.held = false;
+    this.#letGo();
+  }
+
+  /** What was kept of the blocks is needed no more. */
+  #letGo(): void {
+    for (const { before } of this.joined.values()) if (before) this.#spare.take(before);
   }
 
   #join(buffer: Buffer, before: Uint8Array | undefined): void {
