@@ -112,6 +112,11 @@ export class RepairState {
     this.#forgetFree();
   }
 
+  /** Inodes that earlier stages changed on the plan; undefined: any may have. */
+  get changed(): ReadonlySet<number> | undefined {
+    return this.#changed;
+  }
+
   /** Ranges that must not be freed. */
   get kept(): readonly KeptRange[] {
     return this.#kept;

@@ -91,6 +91,27 @@ export class InodeChunks {
     return record.startInode + slot;
   }
 
+  /** Take this very inode. @returns false when it is not a free slot of an existing chunk. */
+  takeThis(tx: Transaction, ag: AllocationGroup, agInode: number): boolean {
+    if (this.state(ag, agInode) !== 'free') return false;
+    const record = this.#record;
+    const { startInode } = record;
+    const inobt = ag.cursor('inobt');
+    inobt.seekEQ(startInode);
+    record.setFree(agInode - startInode, false);
+    inobt.update(tx, record.bytes);
+    if (this.#geometry.features.finobt) {
+      const finobt = ag.cursor('finobt');
+      if (!finobt.seekEQ(startInode)) {
+        throw damaged(ag, 'FINOBT_DIFFERS', 'inode record is missing from the free-inode tree', startInode);
+      }
+      if (record.freeCount === 0) finobt.remove(tx);
+      else finobt.update(tx, record.bytes);
+    }
+    ag.changeAgi(tx).freecount -= 1;
+    return true;
+  }
+
   /** Find a record with free slots; the tree's cursor stands on it and `#record` holds it. */
   #findFree(ag: AllocationGroup, near: number): boolean {
     const record = this.#record;

@@ -477,6 +477,11 @@ export class Space {
     if (this.#inodeCount >= 0) this.#inodeCount -= gone;
   }
 
+  /** Take this very inode: for repair. @returns false when it is not a free slot of an existing chunk. */
+  allocateThisInode(tx: Transaction, inode: number): boolean {
+    return this.#inodes.takeThis(tx, this.#inodeAg(tx, inode), this.geometry.agInodeOfInode(inode));
+  }
+
   /** What the inode trees say of an inode number: any number may be asked. */
   inodeState(reader: BlockReader, inode: number): 'allocated' | 'free' | 'none' {
     const { geometry } = this;

@@ -1,4 +1,213 @@
-/** Stage 5: attributes, symlinks, directories, links, lost+found. */
+/**
+ * Stage 5: everything about names. The AG trees are right by now, every inode in use has a core and forks that can be
+ * walked; here what is in directories, attributes and symlinks is made right, and everybody gets a name.
+ *
+ *   special inodes, attributes, symlinks, damaged directories -> census of all entries -> one tree -> entries and inodes
+ *   without a partner brought together -> lost+found -> link counts, "..", parent pointers
+ *
+ * Only what the check named is looked at; the census is taken only when somebody's names may be wrong.
+ */
+import { FTYPE, ftypeOfMode, INODE_FLAG2 } from '../../../formats/inode.ts';
+import { AG_DAMAGE, INODE_DAMAGE } from '../../check/damaged.ts';
+import { type InodeTable, NONE, STATE } from '../../check/inode-table.ts';
+import { Fork } from '../../file/fork.ts';
+import type { Inode } from '../../file/inode.ts';
 import type { RepairState } from '../state.ts';
+import { mendAttributes } from './attributes.ts';
+import { Census, type NamelessEntry } from './census.ts';
+import { type MendedDirectories, mendDirectories } from './directories.ts';
+import { pointEntry } from './entries.ts';
+import { readInodes } from './inode-pass.ts';
+import { keepRanges } from './kept.ts';
+import { mendLinks } from './links.ts';
+import { LostFound } from './lost-found.ts';
+import { mendParentPointers } from './parent-pointers.ts';
+import { dropNameless, parentPointers, reconnect } from './reconnect.ts';
+import { mendSpecialInodes } from './special.ts';
+import { mendSymlink } from './symlinks.ts';
+import { breakRings, settleSeconds } from './tree.ts';
+import { attempt, Workshop } from './workshop.ts';
 
-export function mendNames(_state: RepairState): void {}
+/** Damage after which entries and inodes may not fit each other. */
+const NAME_DAMAGE = INODE_DAMAGE.core | INODE_DAMAGE.directory | INODE_DAMAGE.links;
+/** Damage after which there may be inodes that the check has not seen. */
+const UNSEEN_INODES = AG_DAMAGE.inodes | AG_DAMAGE.headers | AG_DAMAGE.unreadable;
+
+export function mendNames(state: RepairState): void {
+  const { first } = state;
+  const suspects = new Set([...first.damaged.inodes.keys(), ...(state.changed ?? [])]);
+  const anyone =
+    state.changed === undefined || [...first.damaged.ags.values()].some((bits) => (bits & UNSEEN_INODES) !== 0);
+  if (suspects.size === 0 && !anyone && state.kept.length === 0) return;
+  const shop = new Workshop(state);
+  if (mendSpecialInodes(shop)) new NameStage(shop, suspects, anyone).run();
+  shop.close();
+}
+
+class NameStage {
+  readonly #shop: Workshop;
+  readonly #suspects: ReadonlySet<number>;
+  /** Any directory may be damaged. */
+  readonly #anyone: boolean;
+  readonly #removed = new Set<number>();
+
+  constructor(shop: Workshop, suspects: ReadonlySet<number>, anyone: boolean) {
+    this.#shop = shop;
+    this.#suspects = suspects;
+    this.#anyone = anyone;
+  }
+
+  run(): void {
+    const shop = this.#shop;
+    this.#shareFlags();
+    for (const number of this.#suspects) mendAttributes(shop, number);
+    shop.toPlan();
+    const table = readInodes(shop);
+    for (const number of this.#suspects) {
+      if (table.indexOf(number) !== NONE && !mendSymlink(shop, table, number)) this.#removed.add(number);
+    }
+    let mended = mendDirectories(shop, table, this.#anyone ? undefined : this.#suspects);
+    if (!this.#needsCensus(table, mended)) return;
+    let census = new Census(table);
+    census.run(shop);
+    if (!census.complete && !this.#anyone) {
+      // Somebody nobody suspected: look at all.
+      const more = mendDirectories(shop, table, undefined);
+      mended = {
+        count: mended.count + more.count,
+        nameless: [...mended.nameless, ...more.nameless],
+        lostNames: new Map([...mended.lostNames, ...more.lostNames]),
+      };
+      census = new Census(table);
+      table.counted.fill(0);
+      table.parent.fill(NONE);
+      census.run(shop);
+    }
+    this.#settle(census, mended);
+  }
+
+  #needsCensus(table: InodeTable, mended: MendedDirectories): boolean {
+    const { damaged } = this.#shop.state.first;
+    if (this.#anyone || this.#removed.size > 0 || mended.count > 0 || this.#shop.state.kept.length > 0) return true;
+    for (const bits of damaged.inodes.values()) if ((bits & NAME_DAMAGE) !== 0) return true;
+    // An inode that stage 1 cleared, or whose type it changed.
+    const before = this.#shop.state.first.observed?.inodes;
+    for (const number of this.#suspects) {
+      const index = table.indexOf(number);
+      const old = before?.indexOf(number) ?? NONE;
+      if (index === NONE || old === NONE || table.mode[index] !== before!.mode[old]) return true;
+    }
+    return false;
+  }
+
+  /** Files that share blocks say so. */
+  #shareFlags(): void {
+    const shop = this.#shop;
+    const { damaged } = shop.state.first;
+    if (!shop.geometry.features.reflink) return;
+    for (const number of this.#suspects) {
+      if (((damaged.inodes.get(number) ?? 0) & INODE_DAMAGE.sharing) === 0 && !shop.state.changed?.has(number))
+        continue;
+      const inode = shop.tryInode(number);
+      if (!inode?.isFile || inode.isReflink || !sharesBlocks(shop, inode)) continue;
+      inode.change(shop.tx);
+      inode.core.flags2Lo |= INODE_FLAG2.REFLINK;
+      shop.report.did('inodes', 'the file shares blocks: its reflink flag is set', { inode: number });
+      shop.settle();
+    }
+  }
+
+  #settle(census: Census, mended: MendedDirectories): void {
+    const shop = this.#shop;
+    const { table } = census;
+    const seconds = settleSeconds(shop, census);
+    const names = new Map(mended.lostNames);
+    for (const [inode, name] of breakRings(shop, census)) names.set(inode, name);
+    const nameless: NamelessEntry[] = [...mended.nameless, ...census.nameless, ...seconds];
+    const orphans = census.complete ? this.#orphans(census) : new Set<number>();
+    this.#mistaken(census, orphans, nameless);
+    reconnect(shop, census, { orphans, nameless }, this.#removed);
+    dropNameless(shop, nameless);
+    this.#types(census);
+    const lostFound = new LostFound(shop, census);
+    for (const index of orphans) {
+      const number = table.numberOf(index);
+      lostFound.add(index, names.get(number) ?? parentPointers(shop, number)[0]?.name);
+    }
+    keepRanges(shop, lostFound);
+    if (census.complete) mendLinks(shop, census, lostFound.placed);
+    lostFound.finish();
+    if (shop.geometry.features.parent && census.complete) {
+      mendParentPointers(shop, census, new Set([...this.#suspects, ...census.touched]));
+    }
+  }
+
+  /** Indexes of inodes in use that no entry names; deleted ones that only wait to be freed are freed. */
+  #orphans(census: Census): Set<number> {
+    const shop = this.#shop;
+    const { table } = census;
+    const { state, nlink, parent } = table;
+    const root = table.indexOf(shop.geometry.rootInode);
+    const orphans = new Set<number>();
+    let freed = 0;
+    for (let index = 0; index < state.length; index++) {
+      const bits = state[index]!;
+      if ((bits & STATE.used) === 0 || (bits & STATE.special) !== 0) continue;
+      if (index === root || parent[index] !== NONE) continue;
+      const number = table.numberOf(index);
+      if (nlink[index] !== 0 || !this.#wasUnlinked(number)) {
+        orphans.add(index);
+        continue;
+      }
+      shop.freeInode(number);
+      state[index]! &= ~STATE.used;
+      freed++;
+    }
+    if (freed > 0) shop.report.did('links', `${freed} deleted inodes that were still waiting for it were freed`);
+    return orphans;
+  }
+
+  /** It was on an unlinked list when this pass began. */
+  #wasUnlinked(number: number): boolean {
+    const inodes = this.#shop.state.first.observed?.inodes;
+    const index = inodes?.indexOf(number) ?? NONE;
+    return index !== NONE && (inodes!.state[index]! & STATE.unlinked) !== 0;
+  }
+
+  /** Entries of a type that their inode has not, while it has all its other names and somebody of that type has none. */
+  #mistaken(census: Census, orphans: ReadonlySet<number>, nameless: NamelessEntry[]): void {
+    const { table } = census;
+    for (const { directory, name, ftype, inode } of census.wrongTypes) {
+      const target = table.indexOf(inode);
+      const isSpare = !census.isDirectory(target) && table.counted[target]! > table.nlink[target]!;
+      const isWanted = [...orphans].some((index) => ftypeOfMode(table.mode[index]!) === ftype);
+      if (isSpare && isWanted) nameless.push({ directory, name, ftype, inode, stands: true, mistaken: true });
+    }
+  }
+
+  /** Entries that still name an inode of another type than they say. */
+  #types(census: Census): void {
+    const shop = this.#shop;
+    const { table } = census;
+    for (const { directory, name, inode } of census.wrongTypes) {
+      const index = table.indexOf(inode);
+      const there = shop.lookUp(directory, name);
+      if (there?.inode !== inode || (table.state[index]! & STATE.used) === 0) continue;
+      const type = ftypeOfMode(table.mode[index]!);
+      if (there.ftype === type || type === FTYPE.UNKNOWN) continue;
+      pointEntry(shop, directory, name, inode, type);
+      shop.report.did('directories', `entry of inode ${inode}: type corrected`, { inode: directory });
+    }
+  }
+}
+
+function sharesBlocks(shop: Workshop, inode: Inode): boolean {
+  let shared = false;
+  attempt(() =>
+    new Fork(inode, 'data').forEachExtent((_fileBlock, startBlock, blockCount) => {
+      shared = shop.space.firstShared(shop.tx, startBlock, blockCount) !== undefined;
+      return shared;
+    }),
+  );
+  return shared;
+}
