@@ -1,0 +1,105 @@
+/**
+ * Chunks that only the search found: live ones whose record is lost, or inodes left behind in blocks that were freed long
+ * ago. All are taken for true at first; then it shows whose inodes are named by a directory, and who stands in whose way.
+ *
+ * | the chunk's inodes | its blocks and those its inodes claim | |
+ * |---|---|---|
+ * | one of them is named by an entry | whatever | counts |
+ * | none is named | nobody else's | counts: its inodes may have lost their directory |
+ * | none is named | claimed by others too | left behind: dropped, and said |
+ */
+import { RMAP_OWNER } from '../../../formats/btree-blocks.ts';
+import type { ExtentTable } from '../../check/claims.ts';
+import { CheckContext } from '../../check/context.ts';
+import { Counts } from '../../check/counts.ts';
+import { CHUNK, ChunkList, type InodeTable, NONE, STATE } from '../../check/inode-table.ts';
+import { DirectoryObserver } from '../../check/observe/directories.ts';
+import { ProblemLog } from '../../check/problems.ts';
+import type { RepairState } from '../state.ts';
+import { observeClaims } from './observe.ts';
+
+export interface FoundChunk {
+  readonly ag: number;
+  /** AG inode of slot 0. */
+  readonly start: number;
+}
+
+/** The lists without the chunks that do not count. */
+export function judgeChunks(
+  state: RepairState,
+  lists: readonly ChunkList[],
+  found: readonly FoundChunk[],
+): readonly ChunkList[] {
+  const { plan, geometry, first, report } = state;
+  const { tables, inodes } = observeClaims({ plan, geometry, first, chunks: lists, pending: [], changed: undefined });
+  const context = new CheckContext(plan, geometry, new ProblemLog(0), {});
+  context.problems.mute(() => new DirectoryObserver(context, inodes, new Counts()).run());
+  const disputed = disputedInodes(tables);
+  const dropped = lists.map(() => new Set<number>());
+  for (const { ag, start } of found) {
+    const index = inodes.indexInAg(ag, start) === NONE ? firstIndex(inodes, ag, start) : inodes.indexInAg(ag, start);
+    let used = 0;
+    let isNamed = false;
+    let isDisputed = isCrossed(tables[ag]!, geometry.agBlockOfAgInode(start), chunkBlocks(geometry.inodesPerBlock));
+    for (let slot = 0; slot < CHUNK; slot++) {
+      if ((inodes.state[index + slot]! & STATE.used) === 0) continue;
+      used++;
+      isNamed ||= inodes.parent[index + slot] !== NONE;
+      isDisputed ||= disputed.has(geometry.inodeNumber(ag, start + slot));
+    }
+    if (isNamed || (used > 0 && !isDisputed)) continue;
+    dropped[ag]!.add(start);
+    const number = geometry.inodeNumber(ag, start);
+    const text = `${used} inodes at inode ${number} were left behind in blocks that belong to others: not taken for live ones`;
+    report.did('inodes', text, { ag });
+  }
+  return lists.map((list, ag) => (dropped[ag]!.size === 0 ? list : without(list, dropped[ag]!)));
+}
+
+const chunkBlocks = (inodesPerBlock: number): number => Math.max(1, CHUNK / inodesPerBlock);
+
+/** Index of slot 0 of a chunk whose first slots are holes. */
+function firstIndex(inodes: InodeTable, ag: number, start: number): number {
+  const list = inodes.chunks[ag]!;
+  for (let chunk = 0; chunk < list.length; chunk++) {
+    if (list.start[chunk] === start) return (inodes.firstChunk[ag]! + chunk) * CHUNK;
+  }
+  return 0;
+}
+
+/** Does anybody but inodes claim a part of these blocks? */
+function isCrossed(table: ExtentTable, block: number, count: number): boolean {
+  for (let row = 0; row < table.length && table.start[row]! < block + count; row++) {
+    if (table.start[row]! + table.count[row]! <= block) continue;
+    if (!table.isSpecial(row) || table.ownerLo[row] !== RMAP_OWNER.INODES) return true;
+  }
+  return false;
+}
+
+/** Inodes with a claim that overlaps somebody else's. */
+function disputedInodes(tables: readonly ExtentTable[]): Set<number> {
+  const disputed = new Set<number>();
+  for (const table of tables) {
+    let end = 0;
+    let last = -1;
+    for (let row = 0; row < table.length; row++) {
+      if (last >= 0 && table.start[row]! < end) {
+        for (const each of [last, row]) if (!table.isSpecial(each)) disputed.add(table.owner(each));
+      }
+      const own = table.start[row]! + table.count[row]!;
+      if (own > end) {
+        end = own;
+        last = row;
+      }
+    }
+  }
+  return disputed;
+}
+
+function without(list: ChunkList, dropped: ReadonlySet<number>): ChunkList {
+  const out = new ChunkList();
+  for (let i = 0; i < list.length; i++) {
+    if (!dropped.has(list.start[i]!)) out.push(list.start[i]!, list.holemask[i]!, list.freeHi[i]!, list.freeLo[i]!);
+  }
+  return out;
+}
