@@ -7,7 +7,7 @@
  * 2. Blocks behind the end of the source (preallocation) are not the clone's.
  */
 import { ATTR } from '../../formats/attribute.ts';
-import { INODE_FLAG2, MODE } from '../../formats/inode.ts';
+import { INODE_FLAG, INODE_FLAG2, MODE } from '../../formats/inode.ts';
 import type { Transaction } from '../buffer/transaction.ts';
 import { fileError } from '../errors.ts';
 import { Fork } from '../file/fork.ts';
@@ -155,6 +155,7 @@ export function describeObject(inode: Inode): NewObject {
   const { core } = inode;
   return {
     mode: core.mode,
+    inheritAcl: false,
     uid: core.uid,
     gid: core.gid,
     atime: inode.time('atime'),
@@ -205,7 +206,7 @@ export function copyAttributes(editor: Editor, source: number, target: number): 
   }
 }
 
-/** Size, flags, project and times as the source has them. */
+/** Size, flags, project and times as the source has them; what protects the source does not protect its clone. */
 export function copyMetadata(editor: Editor, tx: Transaction, source: number, target: number): void {
   const from = editor.inode(tx, source);
   const to = editor.inode(tx, target);
@@ -214,7 +215,7 @@ export function copyMetadata(editor: Editor, tx: Transaction, source: number, ta
   core.mode = from.core.mode;
   core.gid = from.core.gid;
   if (from.isFile) core.size = from.size;
-  core.flags = from.core.flags;
+  core.flags = from.core.flags & ~(INODE_FLAG.IMMUTABLE | INODE_FLAG.APPEND);
   core.extsize = from.core.extsize;
   const hints = INODE_FLAG2.DAX | INODE_FLAG2.COWEXTSIZE;
   core.flags2Lo = ((core.flags2Lo & ~hints) | (from.core.flags2Lo & hints)) >>> 0;

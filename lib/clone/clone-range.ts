@@ -10,6 +10,7 @@ import { fileError } from '../errors.ts';
 import type { Inode } from '../file/inode.ts';
 import { checkFileRange, FileWriter } from '../file/write.ts';
 import type { Editor } from '../volume/editor.ts';
+import { assertMayChange } from '../volume/protection.ts';
 import { assertReflink, assertSharable, shareStep } from './share.ts';
 
 /** Bytes of a file to share. */
@@ -22,12 +23,13 @@ export interface CloneRange {
 
 /**
  * Share a range of `source` with `target`, inode numbers. Throws EINVAL for what rule 1 forbids, for ranges that overlap
- * in one file or reach behind the source's end; EISDIR, EFBIG, ENOSPC, NO_REFLINK.
+ * in one file or reach behind the source's end; EISDIR, EFBIG, ENOSPC, EPERM, NO_REFLINK.
  */
 export function cloneRange(editor: Editor, source: number, target: number, range: CloneRange): void {
   assertReflink(editor);
   const { blockSize } = editor.volume.geometry;
   const length = checkRange(editor.volume.inode(source), editor.volume.inode(target), range, blockSize);
+  assertMayChange(editor.volume.inode(target));
   if (length === 0) return;
   const first = range.sourceOffset / blockSize;
   const shift = range.targetOffset / blockSize - first;

@@ -10,6 +10,7 @@ import { FileReader } from '../file/read.ts';
 import { END_OF_FORK, releaseRange } from '../file/release.ts';
 import { FileWriter } from '../file/write.ts';
 import type { Editor } from '../volume/editor.ts';
+import { assertMayChange } from '../volume/protection.ts';
 import { assertSharable } from './share.ts';
 
 /** Most bytes copied in one transaction, for each unit that it may take, and at all. */
@@ -24,7 +25,7 @@ export interface UnshareResult {
 }
 
 /**
- * Copy every block that the file shares with others (or with itself). Throws EISDIR, EINVAL; ENOSPC: what was copied until
+ * Copy every block that the file shares with others (or with itself). Throws EISDIR, EINVAL, EPERM; ENOSPC: what was copied until
  * then stays so.
  */
 export function unshare(
@@ -33,6 +34,7 @@ export function unshare(
   progress?: (done: Readonly<UnshareResult>) => void,
 ): UnshareResult {
   assertSharable(editor.volume.inode(number));
+  assertMayChange(editor.volume.inode(number));
   const result: UnshareResult = { bytes: 0, runs: 0 };
   if (!editor.volume.geometry.features.reflink || !editor.volume.inode(number).isReflink) return result;
   const { blockSize } = editor.volume.geometry;

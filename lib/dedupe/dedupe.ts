@@ -114,8 +114,9 @@ class Dedupe {
       this.#options.failed?.(error);
     };
     const add = (inode: Inode): void => {
-      const isOnRealtime = (inode.core.flags & INODE_FLAG.REALTIME) !== 0;
-      if (!inode.isFile || isOnRealtime || inode.size === 0 || seen.has(inode.number)) return;
+      // As the kernel: blocks of an immutable file are not exchanged, even for equal ones.
+      const isLeftOut = (inode.core.flags & (INODE_FLAG.REALTIME | INODE_FLAG.IMMUTABLE)) !== 0;
+      if (!inode.isFile || isLeftOut || inode.size === 0 || seen.has(inode.number)) return;
       seen.add(inode.number);
       try {
         this.#index.add(inode);

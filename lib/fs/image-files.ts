@@ -23,6 +23,7 @@ import { Editor, type EditorOptions } from '../volume/editor.ts';
 import { chmod, chown, setTimes } from '../volume/metadata.ts';
 import { create, letGo, link, rename, unlink } from '../volume/names.ts';
 import { openSuperblock } from '../volume/open.ts';
+import { assertMayChange, assertMayWrite, isImmutable } from '../volume/protection.ts';
 import { compareNames, type DirectoryEntry, Volume } from '../volume/volume.ts';
 import { ACCESS, OPEN } from './flags.ts';
 import { type Follow, lookupPath, type Place, resolvePath, tooLong } from './lookup.ts';
@@ -112,7 +113,7 @@ export class ImageFiles {
 
   /**
    * @param flags OPEN bits. @param mode permissions of a file that is created. @returns a descriptor.
-   * Throws ENOENT, EEXIST, EISDIR, ENOTDIR, ELOOP, EROFS, ENXIO (devices, fifos and sockets have nothing to read here).
+   * Throws ENOENT, EEXIST, EISDIR, ENOTDIR, ELOOP, EROFS, EPERM, ENXIO (devices, fifos and sockets have nothing to read here).
    */
   open(path: Uint8Array, flags: number, mode = 0o666): number {
     this.#assertMounted();
@@ -134,7 +135,8 @@ export class ImageFiles {
       if ((flags & OPEN.DIRECTORY) !== 0) throw fileError('EINVAL', 'open makes no directories');
       const number = create(this.#writable(), place.directory, place.name, {
         ...this.#owner(),
-        mode: MODE.FILE | (mode & 0o7777 & ~this.options.umask),
+        mode: MODE.FILE | (mode & 0o7777),
+        umask: this.options.umask,
       });
       return this.#describe(number, flags);
     }
@@ -151,7 +153,11 @@ export class ImageFiles {
       if (writes(flags) || (flags & (OPEN.CREAT | OPEN.TRUNC)) !== 0) throw fileError('EISDIR', 'it is a directory');
     } else if (place.slash || (flags & OPEN.DIRECTORY) !== 0) throw fileError('ENOTDIR', 'it is not a directory');
     else if (!inode.isFile) throw fileError('ENXIO', 'devices, fifos and sockets cannot be opened inside an image');
-    if (writes(flags)) this.#writable();
+    const cuts = (flags & OPEN.TRUNC) !== 0;
+    if (writes(flags) || cuts) this.#writable();
+    // Of what only grows, nothing but the end may be written.
+    if (cuts || (writes(flags) && (flags & OPEN.APPEND) === 0)) assertMayChange(inode);
+    else if (writes(flags)) assertMayWrite(inode, inode.size);
   }
 
   #describe(inode: number, flags: number): number {
@@ -232,7 +238,10 @@ export class ImageFiles {
   /** @param mode ACCESS bits. Throws EROFS, EACCES. */
   access(path: Uint8Array, mode: number): void {
     const inode = this.#resolve(path, true);
-    if ((mode & ACCESS.WRITE) !== 0 && (inode.isFile || inode.isDirectory || inode.isSymlink)) this.#writable();
+    if ((mode & ACCESS.WRITE) !== 0) {
+      if (inode.isFile || inode.isDirectory || inode.isSymlink) this.#writable();
+      if (isImmutable(inode)) assertMayChange(inode);
+    }
     if ((mode & ACCESS.EXECUTE) !== 0 && !inode.isDirectory && (inode.mode & 0o111) === 0) {
       throw fileError('EACCES', 'no one may execute it');
     }
@@ -298,8 +307,8 @@ export class ImageFiles {
   mkdir(path: Uint8Array, mode = 0o777): void {
     const editor = this.#writable();
     const place = this.#newPlace(path, true);
-    const permissions = mode & 0o1777 & ~this.options.umask;
-    create(editor, place.directory, place.name, { ...this.#owner(), mode: MODE.DIR | permissions });
+    const { umask } = this.options;
+    create(editor, place.directory, place.name, { ...this.#owner(), mode: MODE.DIR | (mode & 0o1777), umask });
   }
 
   symlink(target: Uint8Array, path: Uint8Array): void {

@@ -9,6 +9,7 @@ import { truncateFile } from '../file/truncate.ts';
 import { checkFileRange, FileWriter } from '../file/write.ts';
 import { type Editor, isLogFull } from './editor.ts';
 import { createIn, createUnnamed, finishFreeing, freeStep, type NewObject, nameIt } from './names.ts';
+import { assertMayChange, assertMayWrite } from './protection.ts';
 
 /** Bytes written in one transaction, and the least of them when the log is too small for more. */
 const PIECE = 4 << 20;
@@ -49,6 +50,7 @@ function clearGap(editor: Editor, number: number, offset: number): void {
   editor.chain((tx, units) => {
     const inode = editor.inode(tx, number);
     assertFile(inode);
+    assertMayWrite(inode, offset);
     if (Math.floor(offset / blockSize) <= Math.floor(inode.size / blockSize)) return false;
     const writer = new FileWriter(tx, inode, editor.data, editor.space);
     return writer.clearBehindEnd(offset, Number.MAX_SAFE_INTEGER, units) === 0;
@@ -92,6 +94,7 @@ export function truncate(editor: Editor, number: number, size: number): void {
   editor.chain((tx, units) => {
     const inode = editor.inode(tx, number);
     assertFile(inode);
+    assertMayChange(inode);
     const more = truncateFile(tx, editor.space, editor.data, inode, size, units);
     editor.touch(tx, inode, true);
     return more;

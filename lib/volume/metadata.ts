@@ -1,29 +1,29 @@
 /** Operations on what an inode says of itself: mode, owner, times, extended attributes. One transaction each. */
-import { AclEntry, ATTR } from '../../formats/attribute.ts';
-import { MODE, S_IFMT } from '../../formats/inode.ts';
+import { ATTR } from '../../formats/attribute.ts';
+import { S_IFMT } from '../../formats/inode.ts';
 import type { Time } from '../../formats/time.ts';
 import type { Transaction } from '../buffer/transaction.ts';
 import { fileError } from '../errors.ts';
 import type { Inode } from '../file/inode.ts';
 import { readFork } from '../file/inode-fork-blocks.ts';
 import { fromLinux, fromLinuxName, toLinux } from '../xattr/linux-names.ts';
-import { forEachAttribute, getAttribute } from '../xattr/read.ts';
+import { forEachAttribute } from '../xattr/read.ts';
+import { ACL_ACCESS, ACL_DEFAULT, aclWithMode, assertDefaultAcl, modeWithAcl } from './acl.ts';
 import { removeInodeAttribute, setInodeAttribute } from './attributes.ts';
 import type { Editor } from './editor.ts';
 import { showPath } from './path.ts';
+import { assertMayChange, isImmutable } from './protection.ts';
 
-const ACL_ACCESS = new TextEncoder().encode('SGI_ACL_FILE');
-/** Tags of ACL entries. */
-const TAG = { OWNER: 1, GROUP_OWNER: 4, MASK: 16, OTHER: 32 } as const;
 const SET_IDS = 0o6000;
 const SETUID = 0o4000;
 const GROUP_EXEC = 0o010;
 const SETGID = 0o2000;
 
-/** Set the permission bits; an access ACL follows them as on Linux (owner, mask or group, other). */
+/** Set the permission bits; an access ACL follows them as on Linux (owner, mask or group, other). Throws EPERM (protected). */
 export function chmod(editor: Editor, number: number, mode: number): void {
   editor.transact((tx) => {
     const inode = editor.inode(tx, number);
+    assertMayChange(inode);
     if (inode.isSymlink)
       throw fileError('EOPNOTSUPP', 'a symlink has no mode of its own', { where: { inode: number } });
     setMode(editor, tx, inode, mode);
@@ -35,29 +35,15 @@ export function chmod(editor: Editor, number: number, mode: number): void {
 export function setMode(editor: Editor, tx: Transaction, inode: Inode, mode: number): void {
   inode.change(tx);
   inode.core.mode = (inode.core.mode & S_IFMT) | (mode & 0o7777);
-  if (inode.core.forkoff === 0) return;
-  const acl = getAttribute(readFork(inode, 'attr'), ATTR.ROOT, ACL_ACCESS);
-  if (!acl) return;
-  const view = new DataView(acl.buffer, acl.byteOffset, acl.byteLength);
-  const entry = AclEntry.view();
-  let groupEntry = -1;
-  let maskEntry = -1;
-  for (let at = 4; at + AclEntry.size <= acl.length; at += AclEntry.size) {
-    entry.at(view, at);
-    if (entry.tag === TAG.OWNER) entry.perm = (mode >> 6) & 7;
-    else if (entry.tag === TAG.OTHER) entry.perm = mode & 7;
-    else if (entry.tag === TAG.MASK) maskEntry = at;
-    else if (entry.tag === TAG.GROUP_OWNER) groupEntry = at;
-  }
-  const group = maskEntry >= 0 ? maskEntry : groupEntry;
-  if (group >= 0) entry.at(view, group).perm = (mode >> 3) & 7;
-  setInodeAttribute(tx, editor.space, inode, ATTR.ROOT, ACL_ACCESS, acl);
+  const acl = aclWithMode(inode, mode);
+  if (acl) setInodeAttribute(tx, editor.space, inode, ATTR.ROOT, ACL_ACCESS, acl);
 }
 
 /** Change owner and group (undefined: as it is). A file that may be executed loses its set-id bits, as on Linux. */
 export function chown(editor: Editor, number: number, uid: number | undefined, gid: number | undefined): void {
   editor.transact((tx) => {
     const inode = editor.inode(tx, number);
+    assertMayChange(inode);
     setOwner(tx, inode, uid, gid);
     editor.touch(tx, inode, false);
   });
@@ -74,10 +60,20 @@ export function setOwner(tx: Transaction, inode: Inode, uid: number | undefined,
   }
 }
 
-/** Set access and modification time (undefined: as it is). */
-export function setTimes(editor: Editor, number: number, atime: Time | undefined, mtime: Time | undefined): void {
+/**
+ * Set access and modification time (undefined: as it is).
+ * @param isNow they are the present: that is allowed on what is append-only.
+ */
+export function setTimes(
+  editor: Editor,
+  number: number,
+  atime: Time | undefined,
+  mtime: Time | undefined,
+  isNow = false,
+): void {
   editor.transact((tx) => {
     const inode = editor.inode(tx, number);
+    if (!isNow || isImmutable(inode)) assertMayChange(inode);
     editor.touch(tx, inode, false);
     if (atime) inode.setTime('atime', atime);
     if (mtime) inode.setTime('mtime', mtime);
@@ -101,32 +97,58 @@ export function listXattrs(inode: Inode): NamedAttribute[] {
   return list;
 }
 
-/** Set an attribute by its Linux name. Throws EOPNOTSUPP for a name without a known namespace, ERANGE, E2BIG, ENOSPC. */
+/**
+ * Set an attribute by its Linux name. An access ACL also sets the mode, and is not kept where the mode says it all. Throws
+ * EOPNOTSUPP for a name without a known namespace, ERANGE, E2BIG, ENOSPC, EPERM, EINVAL and EACCES for ACLs.
+ */
 export function setXattr(editor: Editor, number: number, name: Uint8Array, value: Uint8Array): void {
   editor.transact((tx) => {
     const inode = editor.inode(tx, number);
-    storeXattr(editor, tx, inode, name, value);
+    assertMayChange(inode);
+    if (fromLinuxName(name)?.acl) setAcl(editor, tx, inode, name, value);
+    else storeXattr(editor, tx, inode, name, value);
     editor.touch(tx, inode, false);
   });
 }
 
-/** The same inside a transaction, times untouched. */
+function setAcl(editor: Editor, tx: Transaction, inode: Inode, name: Uint8Array, value: Uint8Array): void {
+  if (inode.isSymlink) throw fileError('EOPNOTSUPP', 'symlinks have no ACLs', { where: { inode: inode.number } });
+  const stored = fromLinux(name, value);
+  if (!stored) throw fileError('EINVAL', 'not a valid ACL');
+  if (stored.name.length === ACL_DEFAULT.length) assertDefaultAcl(stored.value, inode);
+  else {
+    const { mode, needed } = modeWithAcl(stored.value, inode.mode);
+    inode.change(tx);
+    inode.core.mode = mode;
+    if (!needed) {
+      removeInodeAttribute(tx, editor.space, inode, ATTR.ROOT, ACL_ACCESS);
+      return;
+    }
+  }
+  storeXattr(editor, tx, inode, name, value);
+}
+
+/** The attribute as it is, inside a transaction, times untouched. */
 export function storeXattr(editor: Editor, tx: Transaction, inode: Inode, name: Uint8Array, value: Uint8Array): void {
   const stored = fromLinux(name, value);
   if (!stored) throw fileError('EOPNOTSUPP', `attribute ${showPath(name)} has no namespace here`);
-  const isUser = stored.flags === ATTR.USER;
-  if (isUser && inode.type !== MODE.FILE && inode.type !== MODE.DIR) {
-    throw fileError('EPERM', `user attributes are for files and directories, not for inode ${inode.number}`);
-  }
+  if (stored.flags === ATTR.USER) assertUserAttributes(inode);
   setInodeAttribute(tx, editor.space, inode, stored.flags, stored.name, stored.value);
   editor.noteAttributes(tx);
+}
+
+function assertUserAttributes(inode: Inode): void {
+  if (inode.isFile || inode.isDirectory) return;
+  throw fileError('EPERM', `user attributes are for files and directories, not for inode ${inode.number}`);
 }
 
 /** Remove an attribute by its Linux name. Throws ENODATA when there is none. */
 export function removeXattr(editor: Editor, number: number, name: Uint8Array): void {
   editor.transact((tx) => {
     const inode = editor.inode(tx, number);
+    assertMayChange(inode);
     const stored = fromLinuxName(name);
+    if (stored?.flags === ATTR.USER) assertUserAttributes(inode);
     if (!stored || !removeInodeAttribute(tx, editor.space, inode, stored.flags, stored.name)) {
       throw fileError('ENODATA', `no attribute ${showPath(name)}`, { where: { inode: number } });
     }

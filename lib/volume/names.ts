@@ -3,7 +3,7 @@
  * goes on in further ones while the file waits in its AG's unlinked list (where recovery would find it).
  */
 import { ATTR, encodeParent } from '../../formats/attribute.ts';
-import { ftypeOfMode, INODE_FLAG, MODE, S_IFMT } from '../../formats/inode.ts';
+import { ftypeOfMode, INODE_FLAG, INODE_FLAG2, MODE, S_IFMT } from '../../formats/inode.ts';
 import type { Time } from '../../formats/time.ts';
 import type { Transaction } from '../buffer/transaction.ts';
 import { initialise, insert, isEmpty, lookup, parentOf, remove, replace, setParent } from '../directory/directory.ts';
@@ -14,14 +14,20 @@ import type { Inode } from '../file/inode.ts';
 import { editFork, readFork } from '../file/inode-fork-blocks.ts';
 import { writeSymlink } from '../file/symlink.ts';
 import { freeForks } from '../file/truncate.ts';
+import { ACL_ACCESS, ACL_DEFAULT, inheritedAcl } from './acl.ts';
 import { removeInodeAttribute, setInodeAttribute } from './attributes.ts';
 import type { Editor } from './editor.ts';
 import { showPath } from './path.ts';
+import { assertMayAdd, assertMayChange, assertMayRemove } from './protection.ts';
 
 /** What a new object starts with; times default to now. */
 export interface NewObject {
   /** Type and permission bits. */
   mode: number;
+  /** Bits taken away from the mode, unless the directory hands down an ACL. */
+  umask?: number;
+  /** False: mode and ACLs are those of something that exists; the directory hands no ACL down. */
+  inheritAcl?: boolean;
   uid?: number;
   gid?: number;
   atime?: Time;
@@ -61,6 +67,7 @@ export function createIn(
 export function createUnnamed(editor: Editor, tx: Transaction, directory: number, what: NewObject): number {
   const parent = editor.inode(tx, directory);
   parent.assertDirectory();
+  assertMayAdd(parent);
   const number = allocate(editor, tx, parent, what);
   const inode = editor.inode(tx, number);
   inode.change(tx);
@@ -87,6 +94,7 @@ export function nameIt(
   const old = lookup(readFork(parent, 'data'), name)?.inode;
   if (old !== undefined) {
     const victim = editor.inode(tx, old);
+    assertMayRemove(parent, victim);
     if (victim.isDirectory) throw fileError('EISDIR', `${showPath(name)} is a directory`, at(name));
     replace(editFork(tx, editor.space, parent, 'data'), name, number, ftypeOfMode(inode.mode));
     setParentPointer(editor, tx, inode, directory, name);
@@ -104,6 +112,7 @@ function parentOfNew(editor: Editor, tx: Transaction, directory: number, name: U
   parent.assertDirectory();
   if (parent.core.nlink === 0) throw fileError('ENOENT', 'the directory was removed');
   if (lookup(readFork(parent, 'data'), name)) throw fileError('EEXIST', `${showPath(name)} exists`, at(name));
+  assertMayAdd(parent);
   return parent;
 }
 
@@ -120,6 +129,8 @@ function allocate(editor: Editor, tx: Transaction, parent: Inode, what: NewObjec
   }
   const now = editor.now();
   const { core } = parent;
+  const acl = what.inheritAcl === false ? undefined : inheritedAcl(parent, what.mode);
+  const mode = acl?.mode ?? what.mode & ~(what.umask ?? 0);
   const inherits = (core.mode & SETGID) !== 0;
   const number = editor.space.allocateInode(tx, {
     parentInode: parent.number,
@@ -127,7 +138,7 @@ function allocate(editor: Editor, tx: Transaction, parent: Inode, what: NewObjec
     generation: editor.generation(),
   });
   const inode = initialiseInode(tx, number, {
-    mode: inherits && isDirectory ? what.mode | SETGID : what.mode,
+    mode: inherits && isDirectory ? mode | SETGID : mode,
     uid: what.uid ?? 0,
     gid: inherits ? core.gid : (what.gid ?? 0),
     nlink: isDirectory ? 2 : 1,
@@ -138,22 +149,35 @@ function allocate(editor: Editor, tx: Transaction, parent: Inode, what: NewObjec
     ...(device ? { device } : {}),
     forkoff: 0,
   });
-  if ((core.flags & INODE_FLAG.PROJINHERIT) !== 0) {
-    inode.core.projidLo = core.projidLo;
-    inode.core.projidHi = core.projidHi;
-    if (isDirectory) inode.core.flags |= INODE_FLAG.PROJINHERIT;
-  }
-  if (
-    (core.flags & INODE_FLAG.EXTSZINHERIT) !== 0 &&
-    core.extsize !== 0 &&
-    (isDirectory || (what.mode & S_IFMT) === MODE.FILE)
-  ) {
-    inode.core.extsize = core.extsize;
-    inode.core.flags |= isDirectory ? INODE_FLAG.EXTSZINHERIT : INODE_FLAG.EXTSIZE;
-  }
+  inheritFlags(core, inode);
   if (isDirectory) initialise(editFork(tx, editor.space, inode, 'data'), number, parent.number);
   else if (what.target) writeSymlink(tx, editor.space, inode, what.target);
+  if (acl?.default) setInodeAttribute(tx, editor.space, inode, ATTR.ROOT, ACL_DEFAULT, acl.default);
+  if (acl?.access) setInodeAttribute(tx, editor.space, inode, ATTR.ROOT, ACL_ACCESS, acl.access);
+  if (acl?.default || acl?.access) editor.noteAttributes(tx);
   return number;
+}
+
+/** Flags that files and directories take from the directory, by the kernel's defaults (fs.xfs.inherit_*). */
+const HANDED_DOWN =
+  INODE_FLAG.NOATIME | INODE_FLAG.NODUMP | INODE_FLAG.SYNC | INODE_FLAG.NODEFRAG | INODE_FLAG.FILESTREAM;
+/** And those that only directories do. */
+const HANDED_ON = INODE_FLAG.RTINHERIT | INODE_FLAG.PROJINHERIT;
+
+/** Project, flags and hints that a new object takes from its directory. */
+function inheritFlags(parent: Inode['core'], { core, isDirectory, isFile }: Inode): void {
+  if ((parent.flags & INODE_FLAG.PROJINHERIT) !== 0) {
+    core.projidLo = parent.projidLo;
+    core.projidHi = parent.projidHi;
+  }
+  if (!isDirectory && !isFile) return;
+  core.flags |= parent.flags & (isDirectory ? HANDED_DOWN | HANDED_ON : HANDED_DOWN);
+  if ((parent.flags & INODE_FLAG.EXTSZINHERIT) !== 0 && parent.extsize !== 0) {
+    core.extsize = parent.extsize;
+    core.flags |= isDirectory ? INODE_FLAG.EXTSZINHERIT : INODE_FLAG.EXTSIZE;
+  }
+  core.flags2Lo = (core.flags2Lo | (parent.flags2Lo & (INODE_FLAG2.DAX | INODE_FLAG2.COWEXTSIZE))) >>> 0;
+  if ((parent.flags2Lo & INODE_FLAG2.COWEXTSIZE) !== 0) core.cowextsize = parent.cowextsize;
 }
 
 /** Enter a name; a directory also counts in its parent. */
@@ -181,9 +205,8 @@ function dropParentPointer(editor: Editor, tx: Transaction, inode: Inode, parent
 export function link(editor: Editor, number: number, directory: number, name: Uint8Array): void {
   editor.transact((tx) => {
     const inode = editor.inode(tx, number);
-    if (inode.isDirectory) throw fileError('EPERM', 'a directory has one name only', at(name));
-    if (inode.core.nlink >= MAX_LINKS) throw fileError('EMLINK', 'too many links', at(name));
     const parent = parentOfNew(editor, tx, directory, name);
+    assertLinkable(inode, name);
     addName(editor, tx, parent, name, inode, ftypeOfMode(inode.mode));
     inode.change(tx);
     inode.core.nlink += 1;
@@ -191,18 +214,24 @@ export function link(editor: Editor, number: number, directory: number, name: Ui
   });
 }
 
+function assertLinkable(inode: Inode, name: Uint8Array): void {
+  assertMayChange(inode);
+  if (inode.isDirectory) throw fileError('EPERM', 'a directory has one name only', at(name));
+  if (inode.core.nlink >= MAX_LINKS) throw fileError('EMLINK', 'too many links', at(name));
+}
+
 /** As `link`, in place of what has the name. Throws EPERM, EISDIR (a directory has it), ENOENT (nothing has it). */
 export function linkOver(editor: Editor, number: number, directory: number, name: Uint8Array): void {
   const gone = editor.transactSized((tx, units) => {
     const inode = editor.inode(tx, number);
-    if (inode.isDirectory) throw fileError('EPERM', 'a directory has one name only', at(name));
-    if (inode.core.nlink >= MAX_LINKS) throw fileError('EMLINK', 'too many links', at(name));
+    assertLinkable(inode, name);
     const parent = editor.inode(tx, directory);
     parent.assertDirectory();
     const old = lookup(readFork(parent, 'data'), name)?.inode;
     if (old === undefined) throw fileError('ENOENT', `no such file or directory: ${showPath(name)}`, at(name));
     if (old === number) return undefined;
     const victim = editor.inode(tx, old);
+    assertMayRemove(parent, victim);
     if (victim.isDirectory) throw fileError('EISDIR', `${showPath(name)} is a directory`, at(name));
     replace(editFork(tx, editor.space, parent, 'data'), name, number, ftypeOfMode(inode.mode));
     setParentPointer(editor, tx, inode, directory, name);
@@ -243,6 +272,7 @@ export function unlinkIn(
   const found = lookup(readFork(parent, 'data'), name);
   if (!found) throw fileError('ENOENT', `no such file or directory: ${showPath(name)}`, at(name));
   const inode = editor.inode(tx, found.inode);
+  assertMayRemove(parent, inode);
   if (asDirectory) {
     inode.assertDirectory(showPath(name));
     if (!isEmpty(readFork(inode, 'data'))) throw fileError('ENOTEMPTY', `${showPath(name)} is not empty`, at(name));
@@ -305,9 +335,17 @@ export function rename(editor: Editor, from: number, name: Uint8Array, to: numbe
     const inode = editor.inode(tx, number);
     const old = lookup(readFork(target, 'data'), newName)?.inode;
     if (old === number) return undefined; // two names of one file: nothing happens
-    if (inode.isDirectory && from !== to) refuseLoop(editor, tx, number, to);
+    if (inode.isDirectory && from !== to && isInside(editor, tx, to, number)) {
+      throw fileError('EINVAL', 'a directory cannot move below itself');
+    }
     const ftype = ftypeOfMode(inode.mode);
     const victim = old === undefined ? undefined : editor.inode(tx, old);
+    if (victim?.isDirectory && isInside(editor, tx, from, victim.number)) {
+      throw fileError('ENOTEMPTY', `${showPath(newName)} is not empty`, at(newName));
+    }
+    assertMayRemove(source, inode);
+    if (victim) assertMayRemove(target, victim);
+    else assertMayAdd(target);
     if (victim) refuseVictim(inode, victim, newName);
     const targetFork = editFork(tx, editor.space, target, 'data');
     if (victim) replace(targetFork, newName, number, ftype);
@@ -339,15 +377,16 @@ function refuseVictim(inode: Inode, victim: Inode, name: Uint8Array): void {
   }
 }
 
-/** A directory may not move below itself. */
-function refuseLoop(editor: Editor, tx: Transaction, moved: number, to: number): void {
+/** True when a directory is `above` itself or somewhere below it. */
+function isInside(editor: Editor, tx: Transaction, directory: number, above: number): boolean {
   const { rootInode } = editor.volume.geometry;
   const seen = new Set<number>();
-  for (let above = to; above !== rootInode; above = parentOf(readFork(editor.inode(tx, above), 'data'))) {
-    if (above === moved) throw fileError('EINVAL', 'a directory cannot move below itself');
-    if (seen.has(above)) throw fileError('ELOOP', 'the directories above the target form a loop');
-    seen.add(above);
+  for (let at = directory; at !== above; at = parentOf(readFork(editor.inode(tx, at), 'data'))) {
+    if (at === rootInode) return false;
+    if (seen.has(at)) throw fileError('ELOOP', 'the directories above the target form a loop');
+    seen.add(at);
   }
+  return true;
 }
 
 function at(name: Uint8Array): { where: { path: string } } {

@@ -13,12 +13,14 @@ import type { Inode } from '../file/inode.ts';
 import { FileWriter } from '../file/write.ts';
 import type { HostEntry, HostFile, HostTree } from '../host/tree.ts';
 import { fromLinux } from '../xattr/linux-names.ts';
+import { isAclName } from './acl.ts';
 import { Batch } from './batch.ts';
 import { truncate, writeAt } from './content.ts';
 import { type Editor, isLogFull } from './editor.ts';
-import { storeXattr } from './metadata.ts';
+import { setMode, storeXattr } from './metadata.ts';
 import { createIn, createUnnamed, finishFreeing, link, linkOver, type NewObject, nameIt } from './names.ts';
 import { showPath } from './path.ts';
+import { assertMayChange } from './protection.ts';
 
 export interface PutOptions {
   /** Everything is owned by these instead of what the host says. */
@@ -41,6 +43,13 @@ const SMALL_BYTES = 512 << 10;
 const SLAB_BYTES = 4 << 20;
 /** Long files go in pieces that stay in the processor's cache between reading and writing. */
 const PIECE = 1 << 20;
+
+const PERMISSIONS = 0o777;
+
+function isAcl(name: Uint8Array, value: Uint8Array): boolean {
+  const stored = fromLinux(name, value);
+  return stored !== undefined && isAclName(stored.flags, stored.name);
+}
 
 interface Level {
   readonly entry: HostEntry;
@@ -117,9 +126,9 @@ export class TreePutter {
     return { entry, inode, entries, merged: false, next: 0 };
   }
 
-  #finishDirectory(tree: HostTree, { entry, inode }: Level): void {
+  #finishDirectory(tree: HostTree, { entry, inode, merged }: Level): void {
     this.#batch.add({
-      run: (tx) => this.#dress(tx, this.#editor.inode(tx, inode), tree, entry),
+      run: (tx) => this.#dress(tx, this.#editor.inode(tx, inode), tree, entry, !merged),
       done: () => {
         this.result.directories++;
       },
@@ -196,7 +205,7 @@ export class TreePutter {
       run: (tx) => {
         number = existing ? createUnnamed(editor, tx, directory, what) : createIn(editor, tx, directory, name, what);
         if (bytes && entry.size > 0) this.#content(tx, number, entry.size, bytes);
-        this.#dress(tx, editor.inode(tx, number), tree, entry);
+        this.#dress(tx, editor.inode(tx, number), tree, entry, true);
         victim = existing ? nameIt(editor, tx, directory, name, number) : undefined;
       },
       done: () => {
@@ -265,7 +274,7 @@ export class TreePutter {
       }
       if (editor.volume.inode(number).size < file.size) truncate(editor, number, file.size);
       victim = editor.transact((tx) => {
-        this.#dress(tx, editor.inode(tx, number), tree, entry);
+        this.#dress(tx, editor.inode(tx, number), tree, entry, true);
         return nameIt(editor, tx, directory, name, number);
       });
     } catch (error) {
@@ -297,6 +306,7 @@ export class TreePutter {
     const isDevice = entry.type === 'character' || entry.type === 'block';
     return {
       mode: entry.mode,
+      inheritAcl: !entry.xattrs.some(({ name, value }) => isAcl(name, value)),
       ...(this.#options.owner ?? { uid: entry.uid, gid: entry.gid }),
       atime: entry.atime,
       mtime: entry.mtime,
@@ -305,14 +315,21 @@ export class TreePutter {
     };
   }
 
-  /** Everything the host says of it, whatever the directory handed down. */
-  #dress(tx: Transaction, inode: Inode, tree: HostTree, entry: HostEntry): void {
+  /**
+   * Everything the host says of it, whatever the directory handed down; but for an ACL, which stays with what has none on the
+   * host. @param isNew made here: else the mode is changed, and an ACL that is there with it.
+   */
+  #dress(tx: Transaction, inode: Inode, tree: HostTree, entry: HostEntry, isNew: boolean): void {
     const { uid, gid } = this.#options.owner ?? entry;
+    if (!isNew) {
+      assertMayChange(inode);
+      setMode(this.#editor, tx, inode, entry.mode);
+    }
     inode.change(tx);
     const { core } = inode;
     core.uid = uid;
     core.gid = gid;
-    core.mode = entry.mode;
+    if (isNew) core.mode = (entry.mode & ~PERMISSIONS) | (core.mode & PERMISSIONS);
     for (const { name, value } of entry.xattrs) {
       if (fromLinux(name, value)) storeXattr(this.#editor, tx, inode, name, value);
       else tree.leftOut.add(entry.path, 'extended attribute', showPath(name));

@@ -3,13 +3,16 @@ import type { Command } from 'commander';
 import { MODE } from '../../formats/inode.ts';
 import { fileError } from '../../lib/errors.ts';
 import type { Editor } from '../../lib/volume/editor.ts';
-import { create } from '../../lib/volume/names.ts';
+import { setMode } from '../../lib/volume/metadata.ts';
+import { createIn } from '../../lib/volume/names.ts';
 import { joinPath, pathBytes, showPath, splitPath } from '../../lib/volume/path.ts';
-import { newMode } from '../edit/mode.ts';
+import { directoryMode, UMASK } from '../edit/mode.ts';
 import { type EditOptions, edit, editOptions } from '../edit/open.ts';
 import { parseWholeOwner } from '../edit/owner.ts';
 import { namedPlace, placeOf } from '../edit/place.ts';
 import { attempt } from '../ui/failures.ts';
+
+const SETGID = 0o2000;
 
 interface Options extends EditOptions {
   parents?: boolean;
@@ -26,13 +29,19 @@ export function define(command: Command): void {
       .option('-m, --mode <mode>', 'permissions (default 755)')
       .option('--owner <uid:gid>', 'owner of what is made (default 0:0)'),
   ).action((image: string, paths: string[], options: Options) => {
-    const mode = newMode(options.mode, true);
+    const mode = options.mode === undefined ? undefined : directoryMode(options.mode);
     const owner = options.owner === undefined ? {} : parseWholeOwner(options.owner);
     return edit(image, options, (editor) => {
       const made: string[] = [];
-      const make = (path: string, permissions: number): void => {
+      const make = (path: string, permissions: number | undefined): void => {
         const { directory, name } = namedPlace(editor.volume, path, 'mkdir');
-        create(editor, directory, name, { mode: MODE.DIR | permissions, ...owner });
+        editor.transact((tx) => {
+          const number = createIn(editor, tx, directory, name, { mode: MODE.DIR | 0o777, umask: UMASK, ...owner });
+          if (permissions === undefined) return;
+          // Set-id bits that were handed down stay, as with chmod.
+          const inode = editor.inode(tx, number);
+          setMode(editor, tx, inode, permissions | (inode.mode & SETGID));
+        });
         made.push(path);
       };
       for (const path of paths) {
@@ -49,14 +58,19 @@ export function define(command: Command): void {
   });
 }
 
-function withParents(editor: Editor, path: string, mode: number, make: (path: string, mode: number) => void): void {
+function withParents(
+  editor: Editor,
+  path: string,
+  mode: number | undefined,
+  make: (path: string, mode: number | undefined) => void,
+): void {
   const parts = splitPath(pathBytes(path));
   let at: Uint8Array = Uint8Array.of(0x2f);
   parts.forEach((part, i) => {
     at = joinPath(at, part);
     const text = showPath(at);
     const { inode } = placeOf(editor.volume, text, 'always');
-    if (!inode) make(text, i === parts.length - 1 ? mode : newMode(undefined, true));
+    if (!inode) make(text, i === parts.length - 1 ? mode : undefined);
     else if (!inode.isDirectory) throw exists(text);
   });
 }

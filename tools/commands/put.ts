@@ -9,7 +9,7 @@ import { HostTree } from '../../lib/host/tree.ts';
 import { putFile } from '../../lib/volume/content.ts';
 import type { Editor } from '../../lib/volume/editor.ts';
 import { TreePutter } from '../../lib/volume/tree-put.ts';
-import { newMode } from '../edit/mode.ts';
+import { UMASK } from '../edit/mode.ts';
 import { type EditOptions, edit, editOptions } from '../edit/open.ts';
 import { parseWholeOwner } from '../edit/owner.ts';
 import { type Target, targetOf } from '../edit/place.ts';
@@ -155,7 +155,7 @@ class PutRun {
     const { directory, name } = this.#placed(into, target, new Uint8Array(0));
     const before = into.place.inode;
     const what = {
-      mode: MODE.FILE | (before?.isFile ? before.mode & 0o7777 : newMode(undefined, false)),
+      ...(before?.isFile ? { mode: before.mode, inheritAcl: false } : { mode: MODE.FILE | 0o666, umask: UMASK }),
       ...(this.#owner ?? (before ? { uid: before.core.uid, gid: before.core.gid } : {})),
     };
     const { result } = this.#putter;

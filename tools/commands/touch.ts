@@ -4,7 +4,7 @@ import { MODE } from '../../formats/inode.ts';
 import { fileError, usage } from '../../lib/errors.ts';
 import { setTimes } from '../../lib/volume/metadata.ts';
 import { create } from '../../lib/volume/names.ts';
-import { newMode } from '../edit/mode.ts';
+import { UMASK } from '../edit/mode.ts';
 import { type EditOptions, edit, editOptions } from '../edit/open.ts';
 import { inodeOf, placeOf } from '../edit/place.ts';
 import { parseStamp, parseTime, timeNow } from '../edit/time.ts';
@@ -57,7 +57,7 @@ export function define(command: Command): void {
             if (place.last !== 'name' || place.slash) {
               throw fileError('ENOENT', `no such file or directory: ${path}`, { where: { path } });
             }
-            number = create(editor, place.directory, place.name, { mode: MODE.FILE | newMode(undefined, false) });
+            number = create(editor, place.directory, place.name, { mode: MODE.FILE | 0o666, umask: UMASK });
             made++;
           }
           setTimes(
@@ -65,6 +65,7 @@ export function define(command: Command): void {
             number,
             both || options.access ? atime : undefined,
             both || options.modification ? mtime : undefined,
+            given === undefined && model === undefined,
           );
           touched++;
         });

@@ -4,7 +4,7 @@ import { MODE } from '../../formats/inode.ts';
 import { fileError, usage } from '../../lib/errors.ts';
 import { MAX_FILE_BYTES, truncate } from '../../lib/volume/content.ts';
 import { create } from '../../lib/volume/names.ts';
-import { newMode } from '../edit/mode.ts';
+import { UMASK } from '../edit/mode.ts';
 import { type EditOptions, edit, editOptions } from '../edit/open.ts';
 import { placeOf } from '../edit/place.ts';
 import { attempt } from '../ui/failures.ts';
@@ -39,7 +39,7 @@ export function define(command: Command): void {
             if (place.last !== 'name' || place.slash) {
               throw fileError('ENOENT', `no such file or directory: ${path}`, { where: { path } });
             }
-            number = create(editor, place.directory, place.name, { mode: MODE.FILE | newMode(undefined, false) });
+            number = create(editor, place.directory, place.name, { mode: MODE.FILE | 0o666, umask: UMASK });
           }
           truncate(editor, number, size);
           sizes[path] = size;

@@ -1,8 +1,8 @@
 /** Permission bits as chmod takes them: octal, or symbolic (`u+x,go=rX`). */
 import { usage } from '../../lib/errors.ts';
 
-/** Bits that a symbolic mode without `ugoa` leaves alone, as a shell's usual umask would. */
-const UMASK = 0o022;
+/** A shell's usual umask: for what is made without a mode, and for symbolic modes without `ugoa`. */
+export const UMASK = 0o022;
 const WHO: Record<string, number> = { u: 0o4700, g: 0o2070, o: 0o1007, a: 0o7777 };
 const CLASS_SHIFT: Record<string, number> = { u: 6, g: 3, o: 0 };
 
@@ -53,8 +53,7 @@ function bitsOf(letters: string, mode: number, isDirectory: boolean): number {
   return bits;
 }
 
-/** Mode of an object that is made: from an option, or the default less the usual umask. */
-export function newMode(text: string | undefined, isDirectory: boolean): number {
-  const all = isDirectory ? 0o777 : 0o666;
-  return text === undefined ? all & ~UMASK : parseMode(text)(all, isDirectory);
+/** Permissions of a directory that is made with `--mode`. */
+export function directoryMode(text: string): number {
+  return parseMode(text)(0o777, true);
 }
