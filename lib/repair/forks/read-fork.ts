@@ -14,7 +14,7 @@ import type { Geometry } from '../../../formats/geometry.ts';
 import { FORMAT, maxRootRecords } from '../../../formats/inode.ts';
 import { getU64, NULL64 } from '../../../formats/struct.ts';
 import { checkTree, TREE_TYPES, Tree } from '../../btree/btree.ts';
-import { CadastreError, internal } from '../../errors.ts';
+import { internal } from '../../errors.ts';
 import type { PlanReader } from './plan-reader.ts';
 import { forkEnd, isPossible, Records } from './records.ts';
 
@@ -146,7 +146,7 @@ class TreeSalvage {
     const { view } = this.#fork;
     reading.sound = false;
     reading.treeBlocks.length = 0;
-    clear(reading.records);
+    reading.records.cut(0);
     const room = maxRootRecords(view.byteLength);
     const level = view.getUint16(0);
     const count = view.getUint16(2);
@@ -252,7 +252,7 @@ class TreeSalvage {
       const first = spare.fileBlock[at]!;
       const possible = isPossible(this.#geometry, first, spare.startBlock[at]!, spare.blockCount[at]!, end);
       if (!possible || (said <= room && first < last)) {
-        drop(spare);
+        spare.cut(at);
         break;
       }
       last = first + spare.blockCount[at]!;
@@ -275,21 +275,4 @@ function append(to: Records, from: Records): void {
   for (let i = 0; i < from.length; i++) {
     to.push(from.fileBlock[i]!, from.startBlock[i]!, from.blockCount[i]!, from.unwritten[i]!);
   }
-}
-
-function drop(list: Records): void {
-  list.fileBlock.pop();
-  list.startBlock.pop();
-  list.blockCount.pop();
-  list.unwritten.pop();
-  list.length--;
-}
-
-function clear(list: Records): void {
-  while (list.length > 0) drop(list);
-}
-
-/** True when an error says that the image is damaged or cannot be read. */
-export function isDamage(error: unknown): error is CadastreError {
-  return error instanceof CadastreError && (error.family === 'corrupt' || error.family === 'device');
 }

@@ -33,6 +33,11 @@ export class Records {
       extentUnwritten(view, offset),
     );
   }
+  /** Keep the first `length` records. */
+  cut(length: number): void {
+    this.fileBlock.length = this.startBlock.length = this.blockCount.length = this.unwritten.length = length;
+    this.length = length;
+  }
   /** Sorted by file block; equal ones keep their order. */
   sorted(): Records {
     const order = Array.from({ length: this.length }, (_, i) => i).sort(

@@ -1,0 +1,123 @@
+/** One fork of an inode under repair: read, its count settled, judged. */
+import { INODE_FLAG, InodeCore } from '../../../formats/inode.ts';
+import { getU64 } from '../../../formats/struct.ts';
+import { forkOfSlot } from '../forks/extents.ts';
+import type { PlanReader } from '../forks/plan-reader.ts';
+import { type ForkReading, readFork } from '../forks/read-fork.ts';
+import { forkEnd, isPossible, type Records } from '../forks/records.ts';
+import { type Judged, judgeFork } from './judge.ts';
+import type { TreeSearch } from './tree-search.ts';
+import type { Witness } from './witness.ts';
+
+const at = InodeCore.offsets;
+
+/** What a fork came to. */
+export interface ForkOutcome {
+  readonly attr: boolean;
+  /** Blocks mapped and blocks of its tree. */
+  readonly blocks: number;
+  readonly treeBlocks: number;
+  /** Records as the count field has to say while the fork stays as it stands. */
+  readonly records: number;
+  readonly judged: Judged;
+}
+
+/**
+ * @param others blocks of the other fork, when they are known: with them `nblocks` is a witness for the count.
+ * @returns undefined when the fork holds no extents.
+ */
+export function settleFork(
+  reader: PlanReader,
+  slot: DataView,
+  inode: number,
+  attr: boolean,
+  help: { witness: Witness; search: TreeSearch; doubted: boolean; others: number | undefined },
+): ForkOutcome | undefined {
+  const { geometry } = reader;
+  const fork = forkOfSlot(geometry, slot, inode, attr);
+  if (!fork) return undefined;
+  const { witness } = help;
+  const reading = readFork(reader, fork, () => help.search.blocksOf(inode, attr));
+  if (help.others !== undefined) {
+    const wanted = getU64(slot, at.nblocks) - help.others - reading.treeBlocks.length;
+    settleCount(reader, reading, fork.regular, attr, wanted, witness);
+  }
+  const size = getU64(slot, at.size);
+  const isSized = fork.regular && !attr && size <= Number.MAX_SAFE_INTEGER;
+  const judged = judgeFork(geometry, reading, witness, {
+    inode,
+    attr,
+    regular: fork.regular,
+    sizeBlocks: isSized ? Math.ceil(size / geometry.blockSize) : Number.POSITIVE_INFINITY,
+    doubted: help.doubted || reading.doubted,
+    preallocated: (slot.getUint16(at.flags) & INODE_FLAG.PREALLOC) !== 0,
+  });
+  let blocks = 0;
+  for (let i = 0; i < judged.extents.length; i++) blocks += judged.extents.blockCount[i]!;
+  return {
+    attr,
+    blocks,
+    treeBlocks: reading.treeBlocks.length,
+    records: reading.records.length,
+    judged,
+  };
+}
+
+/**
+ * Which records are the fork's when the count may be wrong: `wanted` is how many blocks `nblocks` leaves for them. Records
+ * behind the count join when they make the sum right and their blocks are in use by nobody else; counted ones leave
+ * when the sum is right without them and their blocks are free.
+ */
+function settleCount(
+  reader: PlanReader,
+  reading: ForkReading,
+  regular: boolean,
+  attr: boolean,
+  wanted: number,
+  witness: Witness,
+): void {
+  const { records, spare } = reading;
+  const { geometry } = reader;
+  const end = forkEnd(attr, regular);
+  const isOne = (list: Records, i: number): boolean =>
+    isPossible(geometry, list.fileBlock[i]!, list.startBlock[i]!, list.blockCount[i]!, end);
+  let sum = 0;
+  for (let i = 0; i < records.length; i++) sum += records.blockCount[i]!;
+  if (sum === wanted) return;
+  // Zeroes behind the last record, counted by mistake.
+  while (records.length > 0 && isZero(records, records.length - 1)) {
+    records.cut(records.length - 1);
+    reading.sound = false;
+  }
+  let last = 0;
+  for (let i = 0; i < records.length; i++) last = Math.max(last, records.fileBlock[i]! + records.blockCount[i]!);
+  let more = sum;
+  for (let i = 0; i < spare.length && more < wanted; i++) {
+    if (!isOne(spare, i) || spare.fileBlock[i]! < last) break;
+    const start = spare.startBlock[i]!;
+    const count = spare.blockCount[i]!;
+    if ((witness.freeBlocks(start, count) ?? 0) > 0 || witness.isClaimed(start, count)) break;
+    more += count;
+    last = spare.fileBlock[i]! + count;
+    if (more !== wanted) continue;
+    for (let k = 0; k <= i; k++) {
+      records.push(spare.fileBlock[k]!, spare.startBlock[k]!, spare.blockCount[k]!, spare.unwritten[k]!);
+    }
+    reading.sound = false;
+    return;
+  }
+  let less = sum;
+  for (let i = records.length - 1; i >= 0 && less > wanted; i--) {
+    const count = records.blockCount[i]!;
+    if (isOne(records, i) && witness.freeBlocks(records.startBlock[i]!, count) !== count) return;
+    less -= count;
+    if (less !== wanted) continue;
+    records.cut(i);
+    reading.sound = false;
+    return;
+  }
+}
+
+function isZero(list: Records, i: number): boolean {
+  return list.fileBlock[i] === 0 && list.startBlock[i] === 0 && list.blockCount[i] === 0;
+}

@@ -1,0 +1,378 @@
+/**
+ * A fork as it was read, judged by what the rest of the image says of it. What comes out can be written.
+ *
+ * 1. What fork and register agree on stands. What only one of them says is decided by a third witness: the free-space
+ *    trees, the other claims, the order of the records, the size of the file. Where there is none the fork is right: it
+ *    is the primary structure, and a damaged register must cost nothing.
+ * 2. A record that claims blocks which somebody else claims, too, is left as it is: disputes are settled by stage 2.
+ * 3. Where two records want the same file blocks, the better founded one gets them, the other what is left.
+ */
+import type { Geometry } from '../../../formats/geometry.ts';
+import type { ForkReading } from '../forks/read-fork.ts';
+import { forkEnd, isPossible, Records } from '../forks/records.ts';
+import { ForkExtents } from '../pending.ts';
+import { gapAround, inPlace } from './order.ts';
+import type { Witness } from './witness.ts';
+
+export interface ForkCase {
+  readonly inode: number;
+  readonly attr: boolean;
+  /** Data of a regular file. */
+  readonly regular: boolean;
+  /** Blocks up to the end of the file; infinite where the size says nothing. */
+  readonly sizeBlocks: number;
+  /** A CRC over the fork was wrong: it weighs less than the register. */
+  readonly doubted: boolean;
+  /** The file may have preallocated blocks. */
+  readonly preallocated: boolean;
+}
+
+export interface Judged {
+  readonly extents: ForkExtents;
+  /** Anything is different from what stands in the inode. */
+  changed: boolean;
+  /** Blocks taken over from the register or found by size. */
+  restored: number;
+  /** File ranges [file block, count] that a record covered and nothing covers now. */
+  readonly lost: [fileBlock: number, blockCount: number][];
+}
+
+export function judgeFork(geometry: Geometry, reading: ForkReading, witness: Witness, of: ForkCase): Judged {
+  return new Judge(geometry, reading, witness, of).run();
+}
+
+class Judge {
+  readonly #geometry: Geometry;
+  readonly #reading: ForkReading;
+  readonly #witness: Witness;
+  readonly #of: ForkCase;
+  readonly #rows: Records;
+  readonly #placed: readonly boolean[];
+  /** By standing: agreed, kept from the fork, taken from the register, guessed. */
+  readonly #agreed = new Records();
+  readonly #kept = new Records();
+  readonly #register = new Records();
+  readonly #guessed = new Records();
+  readonly #dropped = new Records();
+
+  constructor(geometry: Geometry, reading: ForkReading, witness: Witness, of: ForkCase) {
+    this.#geometry = geometry;
+    this.#reading = reading;
+    this.#witness = witness;
+    this.#of = of;
+    this.#rows = witness.registered(of.inode, of.attr)?.rows ?? new Records();
+    this.#placed = inPlace(reading.records);
+  }
+
+  run(): Judged {
+    const { records, spare } = this.#reading;
+    const end = forkEnd(this.#of.attr, this.#of.regular);
+    for (let i = 0; i < records.length; i++) {
+      const file = records.fileBlock[i]!;
+      const start = records.startBlock[i]!;
+      const count = records.blockCount[i]!;
+      if (isPossible(this.#geometry, file, start, count, end)) this.#record(i);
+      else if (count > 0 && this.#geometry.isFsRange(start, count)) this.#misplaced(i);
+      else this.#dropped.push(file, start, this.#span(i), false);
+    }
+    for (let i = 0; i < spare.length; i++) this.#pieces(spare, i, () => {});
+    this.#missing();
+    return this.#result();
+  }
+
+  /** File blocks that a record which cannot be stands for: as many as it says, up to the next one. */
+  #span(i: number): number {
+    const { records } = this.#reading;
+    const file = records.fileBlock[i]!;
+    const [, to] = gapAround(records, this.#placed, i);
+    const count = records.blockCount[i]!;
+    return Math.max(0, Math.min(count || 1, to === Number.POSITIVE_INFINITY ? count || 1 : to - file));
+  }
+
+  #record(i: number): void {
+    const { records } = this.#reading;
+    const rest: [from: number, to: number][] = [];
+    const agreed = this.#pieces(records, i, (from, to) => rest.push([from, to]));
+    const file = records.fileBlock[i]!;
+    if (agreed === 0 && !this.#placed[i]) {
+      this.#misplaced(i);
+      return;
+    }
+    for (const [from, to] of rest) {
+      const start = records.startBlock[i]! + (from - file);
+      if (this.#isKept(from, start, to - from, agreed > 0)) {
+        this.#kept.push(from, start, to - from, this.#isUnwritten(start, to - from, records.unwritten[i]!, undefined));
+      } else this.#dropped.push(from, start, to - from, false);
+    }
+  }
+
+  /**
+   * Take what the register agrees with; `rest` is told of the other file ranges.
+   * @returns blocks agreed on.
+   */
+  #pieces(records: Records, i: number, rest: (from: number, to: number) => void): number {
+    const rows = this.#rows;
+    const file = records.fileBlock[i]!;
+    const end = file + records.blockCount[i]!;
+    const shift = records.startBlock[i]! - file;
+    let sum = 0;
+    let at = file;
+    for (let k = firstRow(rows, file); k < rows.length && rows.fileBlock[k]! < end; k++) {
+      if (rows.startBlock[k]! - rows.fileBlock[k]! !== shift) continue;
+      const from = Math.max(at, rows.fileBlock[k]!);
+      const to = Math.min(end, rows.fileBlock[k]! + rows.blockCount[k]!);
+      if (from >= to) continue;
+      if (from > at) rest(at, from);
+      const unwritten = this.#isUnwritten(from + shift, to - from, records.unwritten[i]!, rows.unwritten[k]!);
+      this.#agreed.push(from, from + shift, to - from, unwritten);
+      sum += to - from;
+      at = to;
+    }
+    if (at < end) rest(at, end);
+    return sum;
+  }
+
+  #isUnwritten(start: number, count: number, fork: boolean, register: boolean | undefined): boolean {
+    const { attr, regular, doubted, preallocated } = this.#of;
+    if (attr || !regular) return false;
+    const isSummed = this.#witness.isChecksummed(start, count);
+    if (isSummed !== undefined && (register === undefined || register !== fork)) return !isSummed;
+    if (register === undefined || register === fork) return fork;
+    if (doubted) return register;
+    // Kernels leave unwritten extents only where somebody asked for space: without that the register is right.
+    return fork && preallocated;
+  }
+
+  /** Blocks that the fork claims and the register does not give it at this place. */
+  #isKept(file: number, start: number, count: number, isPartOfAgreed: boolean): boolean {
+    const witness = this.#witness;
+    const { inode, attr, doubted, sizeBlocks } = this.#of;
+    if (!witness.hasRegister(this.#geometry.agOfFsBlock(start))) return true;
+    if (witness.isRegisteredTo(start, count, inode, attr)) {
+      // Both name these blocks, at different places of the file.
+      return !(doubted || (file + count > sizeBlocks && !this.#isRegisteredBeyond(start, count)));
+    }
+    const free = witness.freeBlocks(start, count);
+    const isOthers = witness.isRegisteredToOthers(start, count, inode, attr);
+    if (isPartOfAgreed && (isOthers || free === count)) return false;
+    const hasHome = this.#hasHome(file, count);
+    // Free in both trees, and the whole register has nothing of it: a record from another time.
+    if (!hasHome) return !(free === count && witness.registerWhole);
+    if (isOthers) return witness.isClaimedByOthers(start, count, inode, attr);
+    return free !== count && !doubted;
+  }
+
+  /** Does the register, too, have these blocks behind the end of the file? */
+  #isRegisteredBeyond(start: number, count: number): boolean {
+    const rows = this.#rows;
+    for (let k = 0; k < rows.length; k++) {
+      const from = Math.max(start, rows.startBlock[k]!);
+      const to = Math.min(start + count, rows.startBlock[k]! + rows.blockCount[k]!);
+      if (from >= to) continue;
+      return rows.fileBlock[k]! + (to - rows.startBlock[k]!) > this.#of.sizeBlocks;
+    }
+    return true;
+  }
+
+  /** Does the register name blocks for this whole file range that are in use and nobody else's? */
+  #hasHome(file: number, count: number): boolean {
+    const rows = this.#rows;
+    let at = file;
+    for (let k = firstRow(rows, file); k < rows.length && rows.fileBlock[k]! < file + count; k++) {
+      const from = Math.max(at, rows.fileBlock[k]!);
+      const to = Math.min(file + count, rows.fileBlock[k]! + rows.blockCount[k]!);
+      if (from !== at || from >= to) continue;
+      if (!this.#isHome(rows.startBlock[k]! + (from - rows.fileBlock[k]!), to - from)) return false;
+      at = to;
+    }
+    return at === file + count;
+  }
+
+  #isHome(start: number, count: number): boolean {
+    const { inode, attr } = this.#of;
+    const free = this.#witness.freeBlocks(start, count);
+    // Where the free-space trees say nothing, a fork that is damaged itself leaves only the register to go by.
+    if (free !== 0 && (free !== undefined || this.#reading.sound)) return false;
+    return !this.#witness.isClaimedByOthers(start, count, inode, attr);
+  }
+
+  /** A record whose file block does not fit between its neighbours: put into the gap where it stands. */
+  #misplaced(i: number): void {
+    const { records } = this.#reading;
+    const { inode, attr } = this.#of;
+    const start = records.startBlock[i]!;
+    const count = records.blockCount[i]!;
+    // The register knows better where it belongs.
+    if (this.#witness.isRegisteredTo(start, count, inode, attr)) return;
+    const [from, to] = gapAround(records, this.#placed, i);
+    if (from + count > to) this.#dropped.push(records.fileBlock[i]!, start, 0, false);
+    else this.#guessed.push(from, start, count, records.unwritten[i]! && this.#of.regular && !attr);
+  }
+
+  /** What the register has and the fork has not. */
+  #missing(): void {
+    const rows = this.#rows;
+    if (rows.length === 0) return;
+    const used = new Ranges(this.#agreed, this.#kept);
+    for (let k = 0; k < rows.length; k++) {
+      const start = rows.startBlock[k]!;
+      const count = rows.blockCount[k]!;
+      // A part of a row may be the fork's already, as when a record became too short.
+      used.gaps(start, count, (from, length) => {
+        if (!this.#isHome(from, length)) return;
+        const file = rows.fileBlock[k]! + (from - start);
+        this.#register.push(
+          file,
+          from,
+          length,
+          this.#isUnwritten(from, length, rows.unwritten[k]!, rows.unwritten[k]!),
+        );
+      });
+    }
+  }
+
+  #result(): Judged {
+    const { records } = this.#reading;
+    const end = forkEnd(this.#of.attr, this.#of.regular);
+    let sum = overlay(new Records(), this.#agreed, end);
+    sum = overlay(sum, this.#kept, end);
+    const before = blocksOf(sum);
+    sum = overlay(sum, this.#register, end);
+    const restored = blocksOf(sum) - before;
+    sum = overlay(sum, this.#guessed, end);
+    const lost: [number, number][] = [];
+    const covered = new Cover(sum);
+    for (let i = 0; i < this.#dropped.length; i++) {
+      covered.gaps(this.#dropped.fileBlock[i]!, this.#dropped.blockCount[i]!, (from, count) =>
+        lost.push([from, count]),
+      );
+    }
+    const extents = new ForkExtents();
+    for (let i = 0; i < sum.length; i++) {
+      extents.push(sum.fileBlock[i]!, sum.startBlock[i]!, sum.blockCount[i]!, sum.unwritten[i]!);
+    }
+    return { extents, changed: !this.#reading.sound || !sameMap(records, extents), restored, lost };
+  }
+}
+
+/** Index of the first row that may reach behind a file block. */
+function firstRow(rows: Records, file: number): number {
+  let low = 0;
+  let high = rows.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (rows.fileBlock[middle]! <= file) low = middle + 1;
+    else high = middle;
+  }
+  // Rows of a sound register do not overlap in the file; of a damaged one a few may.
+  return Math.max(0, low - 8);
+}
+
+/** `base` and, in the file ranges that it leaves, `more`. The base is sorted and without overlap, and so is the result. */
+function overlay(base: Records, more: Records, end: number): Records {
+  if (more.length === 0) return base;
+  const cover = new Cover(base);
+  const added = new Records();
+  const sorted = more.sorted();
+  let last = 0;
+  for (let i = 0; i < sorted.length; i++) {
+    const file = sorted.fileBlock[i]!;
+    const stop = Math.min(end, file + sorted.blockCount[i]!);
+    const from = Math.max(file, last);
+    if (from >= stop) continue;
+    cover.gaps(from, stop - from, (gap, count) => {
+      added.push(gap, sorted.startBlock[i]! + (gap - file), count, sorted.unwritten[i]!);
+    });
+    last = stop;
+  }
+  const both = new Records();
+  for (const list of [base, added]) {
+    for (let i = 0; i < list.length; i++) {
+      both.push(list.fileBlock[i]!, list.startBlock[i]!, list.blockCount[i]!, list.unwritten[i]!);
+    }
+  }
+  return both.sorted();
+}
+
+/** Sorted ranges without overlap, to ask which parts of a range they leave. */
+class Gaps {
+  readonly #from: readonly number[];
+  readonly #count: readonly number[];
+
+  constructor(from: readonly number[], count: readonly number[]) {
+    this.#from = from;
+    this.#count = count;
+  }
+
+  gaps(from: number, count: number, each: (from: number, count: number) => void): void {
+    const end = from + count;
+    let low = 0;
+    let high = this.#from.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#from[middle]! + this.#count[middle]! <= from) low = middle + 1;
+      else high = middle;
+    }
+    let at = from;
+    for (let i = low; i < this.#from.length && this.#from[i]! < end; i++) {
+      if (this.#from[i]! > at) each(at, this.#from[i]! - at);
+      at = Math.max(at, this.#from[i]! + this.#count[i]!);
+    }
+    if (at < end) each(at, end - at);
+  }
+}
+
+/** File ranges of a sorted list. */
+class Cover extends Gaps {
+  constructor(list: Records) {
+    super(list.fileBlock, list.blockCount);
+  }
+}
+
+/** Block ranges of some lists. */
+class Ranges extends Gaps {
+  constructor(...lists: readonly Records[]) {
+    const from: number[] = [];
+    const count: number[] = [];
+    const all: [number, number][] = [];
+    for (const list of lists) {
+      for (let i = 0; i < list.length; i++) all.push([list.startBlock[i]!, list.blockCount[i]!]);
+    }
+    all.sort((a, b) => a[0] - b[0]);
+    for (const [start, length] of all) {
+      const last = from.length - 1;
+      if (last >= 0 && from[last]! + count[last]! >= start) {
+        count[last] = Math.max(count[last]!, start + length - from[last]!);
+      } else {
+        from.push(start);
+        count.push(length);
+      }
+    }
+    super(from, count);
+  }
+}
+
+function blocksOf(list: Records): number {
+  let sum = 0;
+  for (let i = 0; i < list.length; i++) sum += list.blockCount[i]!;
+  return sum;
+}
+
+/** Do sorted records and joined extents map the same? */
+function sameMap(records: Records, extents: ForkExtents): boolean {
+  const joined = new ForkExtents();
+  for (let i = 0; i < records.length; i++) {
+    joined.push(records.fileBlock[i]!, records.startBlock[i]!, records.blockCount[i]!, records.unwritten[i]!);
+  }
+  if (joined.length !== extents.length) return false;
+  for (let i = 0; i < joined.length; i++) {
+    if (
+      joined.fileBlock[i] !== extents.fileBlock[i] ||
+      joined.startBlock[i] !== extents.startBlock[i] ||
+      joined.blockCount[i] !== extents.blockCount[i] ||
+      joined.unwritten[i] !== extents.unwritten[i]
+    )
+      return false;
+  }
+  return true;
+}

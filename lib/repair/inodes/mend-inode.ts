@@ -1,0 +1,306 @@
+/**
+ * One inode: is there one, of which shape, what do its forks hold, and do its fields say so. An inode is only given up when
+ * neither its slot nor the register nor a directory leaves anything to make one of.
+ */
+import { shortDirSize, verifyShortDir } from '../../../formats/directory.ts';
+import {
+  attrExtentCount,
+  DATA_FORK_OFFSET,
+  dataExtentCount,
+  dataForkBytes,
+  FORMAT,
+  InodeCore,
+  MODE,
+  S_IFMT,
+  setAttrExtentCount,
+  setDataExtentCount,
+} from '../../../formats/inode.ts';
+import { inodeCoreFault, inodeCrcFault } from '../../../formats/inode-verify.ts';
+import { getU64, NULL32, setU64 } from '../../../formats/struct.ts';
+import { CadastreError } from '../../errors.ts';
+import { blankForkBytes } from '../forks/blank.ts';
+import type { PlanReader } from '../forks/plan-reader.ts';
+import type { ForkExtents } from '../pending.ts';
+import { readSlot, writeSlot } from '../slot.ts';
+import type { RepairState } from '../state.ts';
+import { freeSlot, identityScore, isUnused, mendFlags, mendIdentity } from './core.ts';
+import type { EntryEvidence, Named } from './entries.ts';
+import { type ForkOutcome, settleFork } from './fork-case.ts';
+import { remake } from './remake.ts';
+import { findShape, setShape } from './shape.ts';
+import { specialOf } from './special.ts';
+import { mendSymlink } from './symlinks.ts';
+import type { TreeSearch } from './tree-search.ts';
+import type { Witness } from './witness.ts';
+
+const at = InodeCore.offsets;
+
+export interface MendHelp {
+  readonly reader: PlanReader;
+  readonly witness: Witness;
+  readonly entries: EntryEvidence;
+  readonly search: TreeSearch;
+}
+
+const DEFAULT_PERMISSIONS: { readonly [type: number]: number } = { [MODE.DIR]: 0o755, [MODE.SYMLINK]: 0o777 };
+
+export class InodeMender {
+  readonly #state: RepairState;
+  readonly #help: MendHelp;
+
+  constructor(state: RepairState, help: MendHelp) {
+    this.#state = state;
+    this.#help = help;
+  }
+
+  /** @param free the inode tree calls the slot free. */
+  mend(inode: number, free: boolean): void {
+    const { plan, geometry, report } = this.#state;
+    let slot: DataView;
+    try {
+      slot = readSlot(plan, geometry, inode);
+    } catch (error) {
+      if (!(error instanceof CadastreError) || error.family !== 'device') throw error;
+      // What cannot be read may be written: the place is given a sound content.
+      slot = new DataView(new ArrayBuffer(geometry.inodeSize));
+    }
+    const before = new Uint8Array(slot.buffer.slice(0));
+    const wrongCrc = inodeCrcFault(slot, 0, geometry) !== undefined;
+    const named = this.#help.entries.of(inode);
+    const special = specialOf(this.#state, inode);
+    if (identityScore(slot, geometry, inode) === 0 || this.#isCopy(slot, inode)) {
+      const made = remake(this.#state, this.#help, inode, { named, special, free });
+      this.#finish(inode, made.slot, before, [made.what], made.forks);
+      return;
+    }
+    const fields = mendIdentity(slot, geometry, inode);
+    if (!this.#isUsed(slot, inode, free, named, special !== undefined)) {
+      if (!inodeCoreFault(slot, 0, geometry, inode) && slot.getUint16(at.mode) === 0 && isUnused(slot)) {
+        this.#finish(inode, slot, before, fields, []);
+        return;
+      }
+      const mode = slot.getUint16(at.mode);
+      freeSlot(slot, geometry, inode);
+      if (mode === 0 || free) this.#finish(inode, slot, before, ['made a proper free inode'], []);
+      else {
+        report.lose('inode', `inode ${inode}: nothing says what it was: cleared`, { inode });
+        this.#finish(inode, slot, before, ['cleared'], []);
+      }
+      return;
+    }
+    const next = slot.getUint32(at.nextUnlinked);
+    if (next !== NULL32 && !geometry.isAgInode(geometry.agOfInode(inode), next)) {
+      slot.setUint32(at.nextUnlinked, NULL32);
+      fields.push('nextUnlinked');
+    }
+    this.#shape(slot, inode, fields, wrongCrc, named, special);
+    fields.push(...mendFlags(slot, geometry));
+    const forks = this.#forks(slot, inode, fields, wrongCrc);
+    if (!this.#contents(slot, inode, fields, forks)) {
+      freeSlot(slot, geometry, inode);
+      this.#finish(inode, slot, before, ['cleared'], []);
+      return;
+    }
+    this.#makeValid(slot, inode, forks);
+    this.#finish(inode, slot, before, fields, forks);
+  }
+
+  /** A slot that another inode's content was written over: the other one is where it belongs, too. */
+  #isCopy(slot: DataView, inode: number): boolean {
+    const { plan, geometry } = this.#state;
+    const other = getU64(slot, at.ino);
+    if (other === inode || !geometry.isInode(other)) return false;
+    const own = readSlot(plan, geometry, other);
+    if (getU64(own, at.ino) !== other) return false;
+    for (let i = 0; i < geometry.inodeSize; i += 4) if (own.getUint32(i) !== slot.getUint32(i)) return false;
+    return true;
+  }
+
+  #isUsed(slot: DataView, inode: number, free: boolean, named: Named | undefined, special: boolean): boolean {
+    const mode = slot.getUint16(at.mode);
+    if (special) return true;
+    if (mode !== 0 && !free) return true;
+    const { witness } = this.#help;
+    const hasBlocks = witness.registered(inode, false) !== undefined || witness.registered(inode, true) !== undefined;
+    // One of the two is wrong: something else must speak for the inode.
+    if (isUnused(slot)) return hasBlocks;
+    return named !== undefined || hasBlocks || (slot.getUint32(at.nlink) > 0 && getU64(slot, at.nblocks) > 0);
+  }
+
+  #shape(
+    slot: DataView,
+    inode: number,
+    fields: string[],
+    wrongCrc: boolean,
+    named: Named | undefined,
+    mustBe: number | undefined,
+  ): void {
+    const { witness, reader } = this.#help;
+    const mode = slot.getUint16(at.mode);
+    const was = [slot.getUint8(at.format), slot.getUint8(at.forkoff), slot.getUint8(at.aformat)];
+    const shape = findShape(reader, slot, inode, {
+      ftype: named?.ftype,
+      wrongCrc,
+      mustBe,
+      hasData: (witness.registered(inode, false)?.rows.length ?? 0) > 0,
+      hasAttr: (witness.registered(inode, true)?.rows.length ?? 0) > 0,
+    });
+    setShape(slot, shape);
+    if (mode === 0) {
+      slot.setUint16(at.mode, shape.type | (DEFAULT_PERMISSIONS[shape.type] ?? 0o644));
+      fields.push('mode (permissions are not known any more)');
+    } else if ((mode & S_IFMT) !== shape.type) fields.push('type');
+    const is = [shape.format, shape.forkoff, shape.aformat];
+    ['format', 'forkoff', 'aformat'].forEach((name, i) => {
+      if (was[i] !== is[i]) fields.push(name);
+    });
+  }
+
+  /** Read both forks; counts and block count follow. */
+  #forks(slot: DataView, inode: number, fields: string[], wrongCrc: boolean): ForkOutcome[] {
+    const { witness, search, reader } = this.#help;
+    const out: ForkOutcome[] = [];
+    const settle = (attr: boolean, others: number | undefined): number => {
+      const fork = settleFork(reader, slot, inode, attr, { witness, search, doubted: wrongCrc, others });
+      if (fork) out.push(fork);
+      else if (attr) setAttrExtentCount(slot, 0, 0);
+      else setDataExtentCount(slot, 0, 0);
+      return fork ? fork.blocks + fork.treeBlocks : 0;
+    };
+    const attrBlocks = settle(true, undefined);
+    settle(false, attrBlocks);
+    let blocks = 0;
+    for (const fork of out) {
+      blocks += fork.blocks + (fork.judged.changed ? 0 : fork.treeBlocks);
+      const count = fork.attr ? attrExtentCount(slot, 0) : dataExtentCount(slot, 0);
+      this.#tell(inode, fork);
+      if (fork.judged.changed) {
+        fields.push(`${fork.attr ? 'attribute' : 'data'} fork`);
+        continue;
+      }
+      if (count === fork.records) continue;
+      fields.push(fork.attr ? 'anextents' : 'nextents');
+      if (fork.attr) setAttrExtentCount(slot, 0, fork.records);
+      else setDataExtentCount(slot, 0, fork.records);
+    }
+    for (const fork of out) if (fork.judged.changed) blankForkBytes(slot, this.#state.geometry, fork.attr);
+    if (getU64(slot, at.nblocks) !== blocks) fields.push('nblocks');
+    setU64(slot, at.nblocks, blocks);
+    return out;
+  }
+
+  #tell(inode: number, { attr, judged }: ForkOutcome): void {
+    const { report } = this.#state;
+    const name = attr ? 'attribute fork' : 'data fork';
+    if (judged.restored > 0) {
+      report.did('forks', `inode ${inode}: ${judged.restored} blocks of the ${name} taken from the reverse map`, {
+        inode,
+      });
+    }
+    for (const [fileBlock, blockCount] of judged.lost) {
+      report.lose(
+        'extents',
+        `inode ${inode}: ${name}: file blocks ${fileBlock}-${fileBlock + blockCount - 1}: nobody knows where they are`,
+        { inode, fileBlock, blockCount },
+      );
+    }
+  }
+
+  /** Sizes and what only one type has. False: the inode cannot be kept; that was reported. */
+  #contents(slot: DataView, inode: number, fields: string[], forks: readonly ForkOutcome[]): boolean {
+    const { geometry } = this.#state;
+    const data = forks.find((fork) => !fork.attr)?.judged.extents;
+    const size = getU64(slot, at.size);
+    let wanted = size;
+    switch (slot.getUint16(at.mode) & S_IFMT) {
+      case MODE.FILE:
+        if (size > Number.MAX_SAFE_INTEGER) wanted = endOf(data) * geometry.blockSize;
+        break;
+      case MODE.DIR:
+        // An unlinked one may have been emptied.
+        if (size > 0 || slot.getUint32(at.nlink) > 0) wanted = this.#directorySize(slot, data, size);
+        break;
+      case MODE.SYMLINK: {
+        const result = mendSymlink(this.#state, slot, inode, data);
+        if (!result) return false;
+        wanted = result.size;
+        if (result.rewritten) fields.push('target blocks');
+        break;
+      }
+      default:
+        wanted = 0;
+    }
+    if (wanted !== size) fields.push('size');
+    setU64(slot, at.size, wanted);
+    return true;
+  }
+
+  #directorySize(slot: DataView, data: ForkExtents | undefined, size: number): number {
+    const { geometry } = this.#state;
+    const bytes = dataForkBytes(slot, 0, geometry.inodeSize);
+    if (slot.getUint8(at.format) === FORMAT.LOCAL) {
+      const fork = new DataView(slot.buffer, slot.byteOffset + DATA_FORK_OFFSET, bytes);
+      if (bytes >= 6 && !verifyShortDir(fork, geometry)) return shortDirSize(fork);
+      return Math.max(1, Math.min(size, bytes));
+    }
+    const spaceEnd = 2 ** 35 / geometry.blockSize;
+    let last = 0;
+    if (data) {
+      for (let i = 0; i < data.length && data.fileBlock[i]! < spaceEnd; i++) {
+        last = Math.min(spaceEnd, data.fileBlock[i]! + data.blockCount[i]!) - 1;
+      }
+    }
+    return (Math.floor(last / geometry.dirBlockBlocks) + 1) * geometry.dirBlockSize;
+  }
+
+  /** The verifier has the last word: what it still does not accept costs a fork, and only then the inode. */
+  #makeValid(slot: DataView, inode: number, forks: ForkOutcome[]): void {
+    const { geometry, report } = this.#state;
+    for (const attr of [true, false]) {
+      const fault = inodeCoreFault(slot, 0, geometry, inode);
+      if (!fault) return;
+      if (attr && slot.getUint8(at.forkoff) === 0) continue;
+      report.lose(
+        attr ? 'attribute' : 'extents',
+        `inode ${inode}: its ${attr ? 'attribute' : 'data'} fork cannot be used (${fault.field} is ${fault.found})`,
+        { inode },
+      );
+      blankForkBytes(slot, geometry, attr);
+      const lost = forks.findIndex((fork) => fork.attr === attr);
+      if (lost >= 0) forks.splice(lost, 1);
+    }
+    if (!inodeCoreFault(slot, 0, geometry, inode)) return;
+    report.lose('inode', `inode ${inode}: cannot be made valid: cleared`, { inode });
+    freeSlot(slot, geometry, inode);
+    forks.length = 0;
+  }
+
+  /** Put the slot back when it differs, and hand over the forks that have to be written. */
+  #finish(
+    inode: number,
+    slot: DataView,
+    before: Uint8Array,
+    fields: readonly string[],
+    forks: readonly { attr: boolean; judged: { extents: ForkExtents; changed: boolean } }[],
+  ): void {
+    const state = this.#state;
+    const bytes = new Uint8Array(slot.buffer, slot.byteOffset, before.length);
+    const wrongCrc = inodeCrcFault(new DataView(before.buffer), 0, state.geometry) !== undefined;
+    if (wrongCrc || !bytes.every((byte, i) => byte === before[i])) {
+      writeSlot(state.plan, state.geometry, inode, slot);
+      state.planChanged(inode);
+      state.report.did('inodes', `inode ${inode}: ${fields.length > 0 ? fields.join(', ') : 'CRC'} corrected`, {
+        inode,
+      });
+    }
+    for (const { attr, judged } of forks) {
+      if (judged.changed) state.setFork({ inode, attr, extents: judged.extents });
+    }
+  }
+}
+
+/** One past the last file block. */
+function endOf(extents: ForkExtents | undefined): number {
+  const last = (extents?.length ?? 0) - 1;
+  return last < 0 ? 0 : extents!.fileBlock[last]! + extents!.blockCount[last]!;
+}

@@ -1,0 +1,151 @@
+/**
+ * An inode whose slot holds nothing of it any more, made again: its blocks from the register, its type from the entry that
+ * names it or from what its blocks say they are. Owner, permissions and times are gone, and that is said.
+ */
+import { DATA_FORK_OFFSET, FORMAT, INODE_FLAG, InodeCore, MODE } from '../../../formats/inode.ts';
+import { setU64 } from '../../../formats/struct.ts';
+import { Records } from '../forks/records.ts';
+import type { ForkExtents } from '../pending.ts';
+import type { RepairState } from '../state.ts';
+import { freeSlot, newCore } from './core.ts';
+import type { Named } from './entries.ts';
+import { type Judged, judgeFork } from './judge.ts';
+import type { MendHelp } from './mend-inode.ts';
+import { peek } from './peek.ts';
+import { typeOfFtype } from './shape.ts';
+import { mendSymlink } from './symlinks.ts';
+
+const at = InodeCore.offsets;
+/** Where the attr fork starts in inodes that kernels make. */
+const DEFAULT_FORKOFF = 24;
+
+export interface Remade {
+  readonly slot: DataView;
+  /** What was done, for the report. */
+  readonly what: string;
+  readonly forks: readonly { attr: boolean; judged: Judged }[];
+}
+
+/** @param of what is known: the entry, the type a special inode must have, and whether the tree calls the slot free. */
+export function remake(
+  state: RepairState,
+  help: MendHelp,
+  inode: number,
+  of: { named: Named | undefined; special: number | undefined; free: boolean },
+): Remade {
+  const { geometry, report } = state;
+  const slot = new DataView(new ArrayBuffer(geometry.inodeSize));
+  const data = fromRegister(state, help, inode, false);
+  const attr = fromRegister(state, help, inode, true);
+  const type = of.special ?? typeFor(help, inode, of.named, data);
+  const name = of.named ? ` ("${of.named.name}" in inode ${of.named.directory})` : '';
+  const nothing = data.length === 0 && attr.length === 0;
+  const isLost =
+    type === undefined ||
+    type === MODE.CHAR ||
+    type === MODE.BLOCK ||
+    (type === MODE.SYMLINK && data.length === 0) ||
+    // An empty file is had at once; that it was empty only a whole register can say.
+    (type === MODE.FILE && nothing && of.special === undefined && !help.witness.registerWhole) ||
+    (of.free && nothing && of.special === undefined);
+  if (isLost) {
+    freeSlot(slot, geometry, inode);
+    if (!of.free || of.named)
+      report.lose('inode', `inode ${inode}${name}: its slot holds nothing of it: cleared`, { inode });
+    return { slot, what: 'made a proper free inode', forks: [] };
+  }
+  newCore(slot, geometry, inode, type | (type === MODE.DIR ? 0o755 : type === MODE.SYMLINK ? 0o777 : 0o600));
+  if (of.special === MODE.FILE) slot.setUint16(at.mode, MODE.FILE);
+  if (attr.length > 0) slot.setUint8(at.forkoff, DEFAULT_FORKOFF);
+  const forks = [
+    { attr: false, judged: asJudged(data) },
+    { attr: true, judged: asJudged(attr) },
+  ].filter((fork) => fork.judged.extents.length > 0);
+  switch (type) {
+    case MODE.FILE:
+      setU64(slot, at.size, endOf(data) * geometry.blockSize);
+      if (of.special !== undefined) makeSpecial(state, slot, inode);
+      break;
+    case MODE.DIR:
+      makeDirectory(state, slot, of.named?.directory ?? geometry.rootInode, data);
+      break;
+    case MODE.SYMLINK: {
+      const made = mendSymlink(state, slot, inode, data);
+      if (!made) {
+        freeSlot(slot, geometry, inode);
+        return { slot, what: 'cleared', forks: [] };
+      }
+      setU64(slot, at.size, made.size);
+      break;
+    }
+    default:
+      slot.setUint8(at.format, FORMAT.DEV);
+  }
+  let blocks = 0;
+  for (const { judged } of forks) for (const count of judged.extents.blockCount) blocks += count;
+  setU64(slot, at.nblocks, blocks);
+  report.lose(
+    'inode core',
+    `inode ${inode}${name}: made again from the register and its entry: owner, permissions, times and exact size are gone`,
+    { inode },
+  );
+  return { slot, what: 'made again', forks };
+}
+
+function fromRegister(state: RepairState, help: MendHelp, inode: number, attr: boolean): ForkExtents {
+  const nothing = {
+    records: new Records(),
+    spare: new Records(),
+    treeBlocks: [],
+    sound: false,
+    doubted: true,
+    incomplete: true,
+  };
+  return judgeFork(state.geometry, nothing, help.witness, {
+    inode,
+    attr,
+    regular: !attr,
+    sizeBlocks: Number.POSITIVE_INFINITY,
+    doubted: true,
+    preallocated: true,
+  }).extents;
+}
+
+function typeFor(help: MendHelp, inode: number, named: Named | undefined, data: ForkExtents): number | undefined {
+  const kind = data.length > 0 ? peek(help.reader, data.startBlock[0]!, inode) : 'other';
+  if (kind === 'directory' || kind === 'hash-node') return MODE.DIR;
+  if (kind === 'symlink') return MODE.SYMLINK;
+  if (named) return typeOfFtype(named.ftype);
+  return data.length > 0 ? MODE.FILE : undefined;
+}
+
+const asJudged = (extents: ForkExtents): Judged => ({ extents, changed: true, restored: 0, lost: [] });
+
+function endOf(extents: ForkExtents): number {
+  const last = extents.length - 1;
+  return last < 0 ? 0 : extents.fileBlock[last]! + extents.blockCount[last]!;
+}
+
+function makeDirectory({ geometry }: RepairState, slot: DataView, parent: number, data: ForkExtents): void {
+  if (data.length > 0) {
+    const spaceEnd = 2 ** 35 / geometry.blockSize;
+    let end = 1;
+    for (let i = 0; i < data.length; i++) {
+      if (data.fileBlock[i]! < spaceEnd) end = data.fileBlock[i]! + data.blockCount[i]!;
+    }
+    setU64(slot, at.size, Math.ceil(end / geometry.dirBlockBlocks) * geometry.dirBlockSize);
+    return;
+  }
+  const isWide = parent >= 2 ** 32;
+  slot.setUint8(at.format, FORMAT.LOCAL);
+  slot.setUint8(DATA_FORK_OFFSET + 1, isWide ? 1 : 0);
+  if (isWide) setU64(slot, DATA_FORK_OFFSET + 2, parent);
+  else slot.setUint32(DATA_FORK_OFFSET + 2, parent);
+  setU64(slot, at.size, isWide ? 10 : 6);
+}
+
+/** A realtime inode has no permissions and no size; the bitmap has a flag of its own. */
+function makeSpecial({ geometry }: RepairState, slot: DataView, inode: number): void {
+  setU64(slot, at.size, 0);
+  if (inode === geometry.rootInode + 1) slot.setUint16(at.flags, INODE_FLAG.NEWRTBM);
+}

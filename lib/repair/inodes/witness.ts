@@ -1,0 +1,261 @@
+/**
+ * What the rest of the image says of blocks and forks, as the first check saw it: the register, the free-space trees where
+ * both say the same, and who else claims a range. Only AGs whose trees were read whole are asked; where nothing is known, that
+ * is the answer.
+ */
+import { RMAP_ATTR_FORK, RMAP_BMBT_BLOCK, RMAP_OFFSET_HI_MASK, RMAP_UNWRITTEN } from '../../../formats/btree-blocks.ts';
+import type { Geometry } from '../../../formats/geometry.ts';
+import type { CheckResult } from '../../check/check.ts';
+import { ExtentTable } from '../../check/claims.ts';
+import { RunList } from '../../check/rows.ts';
+import { Records } from '../forks/records.ts';
+
+const TWO32 = 2 ** 32;
+
+/** What the register has under the name of one fork. */
+export interface RegisteredFork {
+  /** Sorted by file block. */
+  readonly rows: Records;
+  /** fs blocks of the extent tree. */
+  readonly treeBlocks: number[];
+}
+
+/** Rows sorted by start, with what is needed to find those that overlap a range. */
+interface Indexed {
+  readonly table: ExtentTable;
+  /** Greatest end among rows 0..i. */
+  readonly reach: Uint32Array;
+}
+
+export class Witness {
+  readonly #geometry: Geometry;
+  readonly #first: CheckResult;
+  readonly #claims: (Indexed | undefined)[] = [];
+  readonly #recorded: (Indexed | undefined)[] = [];
+  readonly #free: (RunList | undefined)[] = [];
+  readonly #forks = new Map<string, RegisteredFork>();
+  /** The register of every AG could be read: what it does not name, it does not have. */
+  readonly registerWhole: boolean;
+
+  /** @param inodes whose forks are going to be asked for. */
+  constructor(geometry: Geometry, first: CheckResult, inodes: ReadonlySet<number>) {
+    this.#geometry = geometry;
+    this.#first = first;
+    let whole = geometry.features.rmapbt;
+    for (let ag = 0; ag < geometry.agCount; ag++) {
+      if (this.hasRegister(ag)) this.#collect(ag, inodes);
+      else whole = false;
+    }
+    this.registerWhole = whole;
+    for (const fork of this.#forks.values()) sortRows(fork.rows);
+  }
+
+  hasRegister(ag: number): boolean {
+    return this.#first.observed?.trees[ag]?.seen.rmapbt?.complete === true;
+  }
+
+  /** The register's version of a fork; undefined when it names nothing. */
+  registered(inode: number, attr: boolean): RegisteredFork | undefined {
+    return this.#forks.get(forkKey(inode, attr));
+  }
+
+  /** Are these blocks free, by the free-space trees? Undefined: nobody knows. */
+  freeBlocks(fsBlock: number, count: number): number | undefined {
+    const ag = this.#geometry.agOfFsBlock(fsBlock);
+    const runs = this.#freeRuns(ag);
+    if (!runs) return undefined;
+    return overlap(runs, this.#geometry.agBlockOfFsBlock(fsBlock), count);
+  }
+
+  /** Does anybody but this fork claim a block of the range? */
+  isClaimedByOthers(fsBlock: number, count: number, inode: number, attr: boolean): boolean {
+    const ag = this.#geometry.agOfFsBlock(fsBlock);
+    return this.#overlaps(this.#indexedClaims(ag), fsBlock, count, (table, row) => !isFork(table, row, inode, attr));
+  }
+
+  /** Does anybody claim a block of the range? */
+  isClaimed(fsBlock: number, count: number): boolean {
+    return this.#overlaps(this.#indexedClaims(this.#geometry.agOfFsBlock(fsBlock)), fsBlock, count, () => true);
+  }
+
+  /** Does the register give a block of the range to anybody but this fork? */
+  isRegisteredToOthers(fsBlock: number, count: number, inode: number, attr: boolean): boolean {
+    const ag = this.#geometry.agOfFsBlock(fsBlock);
+    return this.#overlaps(this.#indexedRegister(ag), fsBlock, count, (table, row) => !isFork(table, row, inode, attr));
+  }
+
+  /** Does the register give a block of the range to this fork, wherever in the file? */
+  isRegisteredTo(fsBlock: number, count: number, inode: number, attr: boolean): boolean {
+    const ag = this.#geometry.agOfFsBlock(fsBlock);
+    return this.#overlaps(this.#indexedRegister(ag), fsBlock, count, (table, row) => isFork(table, row, inode, attr));
+  }
+
+  /** Are all blocks of the range written data with a checksum (true), or none (false)? Undefined: mixed, or unknown. */
+  isChecksummed(fsBlock: number, count: number): boolean | undefined {
+    const trees = this.#first.observed?.trees[this.#geometry.agOfFsBlock(fsBlock)];
+    if (!this.#geometry.features.dataChecksums || !trees?.seen.csumbt?.complete) return undefined;
+    const has = overlap(trees.checksummed, this.#geometry.agBlockOfFsBlock(fsBlock), count);
+    return has === count ? true : has === 0 ? false : undefined;
+  }
+
+  /** Does the register say that this block belongs to the extent tree of the fork? Undefined: it cannot be asked. */
+  isTreeBlock(fsBlock: number, inode: number, attr: boolean): boolean | undefined {
+    if (!this.hasRegister(this.#geometry.agOfFsBlock(fsBlock))) return undefined;
+    return this.registered(inode, attr)?.treeBlocks.includes(fsBlock) ?? false;
+  }
+
+  /** Blocks in use by the free-space trees that nobody claims: the longest runs, [fs block, count]. */
+  lostRuns(): [fsBlock: number, count: number][] {
+    const out: [number, number][] = [];
+    const geometry = this.#geometry;
+    for (let ag = 0; ag < geometry.agCount; ag++) {
+      const free = this.#freeRuns(ag);
+      const claims = this.#indexedClaims(ag)?.table;
+      if (!free || !claims) continue;
+      let at = geometry.headerBlocks;
+      let i = 0;
+      let k = 0;
+      while (i < free.length || k < claims.length) {
+        const takeFree = k >= claims.length || (i < free.length && free.start[i]! <= claims.start[k]!);
+        const start = takeFree ? free.start[i]! : claims.start[k]!;
+        const end = start + (takeFree ? free.count[i]! : claims.count[k]!);
+        if (takeFree) i++;
+        else k++;
+        if (start > at) out.push([geometry.fsBlock(ag, at), start - at]);
+        at = Math.max(at, end);
+      }
+      if (at < geometry.agLength(ag)) out.push([geometry.fsBlock(ag, at), geometry.agLength(ag) - at]);
+    }
+    return out;
+  }
+
+  #collect(ag: number, inodes: ReadonlySet<number>): void {
+    const recorded = this.#first.observed!.context.recorded[ag]!;
+    for (let row = 0; row < recorded.length; row++) {
+      if (recorded.isSpecial(row)) continue;
+      const inode = recorded.owner(row);
+      if (!inodes.has(inode)) continue;
+      const word = recorded.offsetHi[row]!;
+      const key = forkKey(inode, (word & RMAP_ATTR_FORK) !== 0);
+      let fork = this.#forks.get(key);
+      if (!fork) this.#forks.set(key, (fork = { rows: new Records(), treeBlocks: [] }));
+      const start = this.#geometry.fsBlock(ag, recorded.start[row]!);
+      const count = recorded.count[row]!;
+      if ((word & RMAP_BMBT_BLOCK) !== 0) for (let i = 0; i < count; i++) fork.treeBlocks.push(start + i);
+      else {
+        const fileBlock = (word & RMAP_OFFSET_HI_MASK) * TWO32 + recorded.offsetLo[row]!;
+        fork.rows.push(fileBlock, start, count, (word & RMAP_UNWRITTEN) !== 0);
+      }
+    }
+  }
+
+  #freeRuns(ag: number): RunList | undefined {
+    if (ag in this.#free) return this.#free[ag];
+    const trees = this.#first.observed?.trees[ag];
+    const isKnown = trees?.seen.bnobt?.complete && trees.seen.cntbt?.complete;
+    const runs = isKnown ? agreed(trees.byStart, trees.byLength) : undefined;
+    this.#free[ag] = runs;
+    return runs;
+  }
+
+  #indexedClaims(ag: number): Indexed | undefined {
+    this.#claims[ag] ??= indexed(this.#first.observed?.context.claims[ag]);
+    return this.#claims[ag];
+  }
+
+  #indexedRegister(ag: number): Indexed | undefined {
+    if (!this.hasRegister(ag)) return undefined;
+    this.#recorded[ag] ??= indexed(this.#first.observed?.context.recorded[ag]);
+    return this.#recorded[ag];
+  }
+
+  #overlaps(
+    index: Indexed | undefined,
+    fsBlock: number,
+    count: number,
+    wanted: (table: ExtentTable, row: number) => boolean,
+  ): boolean {
+    if (!index) return false;
+    const { table, reach } = index;
+    const from = this.#geometry.agBlockOfFsBlock(fsBlock);
+    const to = from + count;
+    let low = 0;
+    let high = table.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (table.start[middle]! < to) low = middle + 1;
+      else high = middle;
+    }
+    for (let row = low - 1; row >= 0 && reach[row]! > from; row--) {
+      if (table.start[row]! + table.count[row]! > from && wanted(table, row)) return true;
+    }
+    return false;
+  }
+}
+
+/** Blocks that sorted runs have in common with a range. */
+function overlap(runs: RunList, from: number, count: number): number {
+  const to = from + count;
+  let low = 0;
+  let high = runs.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (runs.start[middle]! + runs.count[middle]! <= from) low = middle + 1;
+    else high = middle;
+  }
+  let sum = 0;
+  for (let i = low; i < runs.length && runs.start[i]! < to; i++) {
+    sum += Math.min(to, runs.start[i]! + runs.count[i]!) - Math.max(from, runs.start[i]!);
+  }
+  return sum;
+}
+
+/** The free extents sorted by start, when both trees have the same: one of them alone may be the damaged one. */
+function agreed(byStart: RunList, byLength: RunList): RunList | undefined {
+  const [a, b] = [byStart, byLength].map((list) => {
+    const copy = new RunList();
+    for (let i = 0; i < list.length; i++) copy.push(list.start[i]!, list.count[i]!);
+    copy.sort();
+    return copy;
+  }) as [RunList, RunList];
+  if (a.length !== b.length) return undefined;
+  for (let i = 0; i < a.length; i++) if (a.start[i] !== b.start[i] || a.count[i] !== b.count[i]) return undefined;
+  return a;
+}
+
+function indexed(table: ExtentTable | undefined): Indexed | undefined {
+  if (!table) return undefined;
+  let sorted = table;
+  for (let i = 1; i < table.length; i++) {
+    if (table.start[i - 1]! <= table.start[i]!) continue;
+    sorted = new ExtentTable();
+    for (let row = 0; row < table.length; row++) {
+      const { start, count, ownerHi, ownerLo, offsetHi, offsetLo } = table;
+      sorted.push(start[row]!, count[row]!, ownerHi[row]!, ownerLo[row]!, offsetHi[row]!, offsetLo[row]!);
+    }
+    sorted.sort();
+    break;
+  }
+  const reach = new Uint32Array(sorted.length);
+  let most = 0;
+  for (let i = 0; i < sorted.length; i++) reach[i] = most = Math.max(most, sorted.start[i]! + sorted.count[i]!);
+  return { table: sorted, reach };
+}
+
+function isFork(table: ExtentTable, row: number, inode: number, attr: boolean): boolean {
+  return (
+    !table.isSpecial(row) &&
+    table.owner(row) === inode &&
+    (table.offsetHi[row]! & RMAP_BMBT_BLOCK) === 0 &&
+    ((table.offsetHi[row]! & RMAP_ATTR_FORK) !== 0) === attr
+  );
+}
+
+function sortRows(rows: Records): void {
+  const sorted = rows.sorted();
+  for (const name of ['fileBlock', 'startBlock', 'blockCount', 'unwritten'] as const) {
+    for (let i = 0; i < rows.length; i++) (rows[name] as (number | boolean)[])[i] = sorted[name][i]!;
+  }
+}
+
+const forkKey = (inode: number, attr: boolean): string => `${inode}/${attr ? 'attr' : 'data'}`;
