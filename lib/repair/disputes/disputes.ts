@@ -1,4 +1,244 @@
-/** Stage 2: claims that collide, judged on evidence. */
-import type { RepairState } from '../state.ts';
+/**
+ * Stage 2: claims that collide, judged on evidence.
+ *
+ *   suspects ──> homes ──> sweep by AG ──> verdicts ──> decisions in the report, edits of forks
+ *
+ * 1. AGs in which the first check found nothing about blocks, and in which nothing changed since, are not looked at.
+ * 2. Nothing is taken from free space, and no fork is changed, before every dispute has its verdict.
+ * 3. A collision never becomes silent sharing: whoever ends up with bytes that nothing says are his is named in a decision.
+ */
 
-export function settleDisputes(_state: RepairState): void {}
+import { pathsOf } from '../../check/paths.ts';
+import type { Problem, ProblemCode } from '../../check/problems.ts';
+import type { RepairState } from '../state.ts';
+import { Edits } from './edits.ts';
+import { Evidence } from './evidence.ts';
+import { findMoves, type Moves } from './homes.ts';
+import { type Effect, Judge, type Rule, type Verdict } from './judge.ts';
+import { Losses } from './lost.ts';
+import { type Claimant, type Dispute, forEachDispute, suspectRows } from './sweep.ts';
+import { decisionOf, isSuspect } from './words.ts';
+
+/** Problems after which the blocks of an AG have to be looked at. */
+const ABOUT_BLOCKS = new Set<ProblemCode>([
+  'BLOCK_MULTIPLY_CLAIMED',
+  'BLOCK_CLAIMED_FREE',
+  'BLOCK_LOST',
+  'RMAP_MISSING',
+  'RMAP_EXTRA',
+  'RMAP_MISMATCH',
+  'REFCOUNT_WRONG',
+]);
+
+/** Decisions reported one by one; more are counted. */
+const MOST_DECISIONS = 20_000;
+/** Files called suspect one by one. */
+const MOST_SUSPECTS = 1000;
+/** Disputes judged at a time, so that paths are looked up for many at once. */
+const BATCH = 2000;
+
+/** Settle every collision of claims: forks that change are pending afterwards. */
+export function settleDisputes(state: RepairState): void {
+  const { observed } = state.first;
+  if (!observed) return;
+  const ags = agsToLookAt(state);
+  if (ags.length === 0) return;
+  const evidence = new Evidence(state, observed);
+  const suspects = evidence.claims.tables.map((_, ag) =>
+    ags.includes(ag) ? suspectRows(evidence, ag) : new Set<number>(),
+  );
+  const moves = findMoves(evidence, suspects);
+  new Settlement(state, evidence).run(ags, moves);
+}
+
+function agsToLookAt({ first, claims, geometry }: RepairState): number[] {
+  const { observed, problems, problemCount } = first;
+  const told = new Set<number>();
+  for (const { code, where } of problems) if (ABOUT_BLOCKS.has(code) && where.ag !== undefined) told.add(where.ag);
+  const ags: number[] = [];
+  for (let ag = 0; ag < geometry.agCount; ag++) {
+    const { seen } = observed!.trees[ag]!;
+    // Without a witness the check could not tell sharing from collisions.
+    const witness = seen.rmapbt?.complete || !geometry.features.reflink || seen.refcountbt?.complete;
+    if (problems.length < problemCount || told.has(ag) || claims.changedAgs.has(ag) || !witness) ags.push(ag);
+  }
+  return ags;
+}
+
+class Settlement {
+  readonly #state: RepairState;
+  readonly #evidence: Evidence;
+  readonly #judge: Judge;
+  readonly #rule: Rule;
+  readonly #edits: Edits;
+  readonly #losses = new Losses();
+  readonly #paths: Map<number, string>;
+  /** Files that now have bytes of which nothing says that they are theirs. */
+  readonly #suspects = new Set<number>();
+  #unnamed = 0;
+
+  constructor(state: RepairState, evidence: Evidence) {
+    this.#state = state;
+    this.#evidence = evidence;
+    this.#rule = state.options.conflicts ?? 'auto';
+    this.#judge = new Judge(evidence, this.#rule);
+    this.#edits = new Edits(state.geometry);
+    this.#paths = knownPaths(state.first.problems);
+  }
+
+  run(ags: readonly number[], moves: Moves): void {
+    const { report, options } = this.#state;
+    let batch: Dispute[] = [];
+    const settle = (): void => {
+      this.#settle(batch);
+      batch = [];
+    };
+    for (const ag of ags) {
+      options.progress?.('disputes', ag, this.#state.geometry.agCount);
+      forEachDispute(this.#evidence, ag, moves[ag]!, (dispute) => {
+        batch.push(dispute);
+        if (batch.length === BATCH) settle();
+      });
+    }
+    settle();
+    this.#staleRefcounts();
+    if (this.#unnamed > 0) report.did('disputes', `settled ${this.#unnamed} more ranges in the same ways`);
+    for (const inode of this.#suspects) {
+      report.did('disputes', 'parts of the file may be the bytes of another: compare it with a copy', { inode });
+    }
+    for (const range of this.#losses.fitting(this.#evidence)) this.#state.keep(range);
+    if (!this.#edits.isEmpty) this.#edits.apply(this.#state, (inode, attr) => this.#evidence.extentsOf(inode, attr));
+  }
+
+  #settle(disputes: readonly Dispute[]): void {
+    this.#findPaths(disputes.flatMap(({ claimants }) => claimants.map(({ inode }) => inode)));
+    for (const dispute of disputes) {
+      for (const verdict of this.#judge.judge(dispute)) this.#carryOut(this.#asked(verdict));
+    }
+  }
+
+  #findPaths(inodes: readonly number[]): void {
+    const { context, inodes: table } = this.#evidence.observed;
+    const unknown = new Set(inodes.filter((inode) => inode >= 0 && !this.#paths.has(inode)));
+    if (unknown.size === 0) return;
+    for (const [inode, path] of pathsOf(context, table, unknown)) this.#paths.set(inode, path);
+  }
+
+  /** Let somebody choose among what can be done. */
+  #asked(verdict: Verdict): Verdict {
+    const { decide } = this.#state.options;
+    const choices = [...new Set([verdict.action, ...verdict.choices])];
+    if (!decide || verdict.choices.length === 0 || choices.length < 2) return verdict;
+    const chosen = decide(decisionOf(this.#evidence, verdict, this.#paths), choices);
+    if (chosen === verdict.action || !choices.includes(chosen)) return verdict;
+    const rule: Rule = chosen === 'share' || chosen === 'copy' || chosen === 'owner' ? chosen : 'auto';
+    // Every block of the range had the same verdict, and has the same new one.
+    return this.#judge.judge(verdict, rule)[0]!;
+  }
+
+  #carryOut(verdict: Verdict): void {
+    const { report } = this.#state;
+    if (report.decisions.length < MOST_DECISIONS)
+      report.decisions.push(decisionOf(this.#evidence, verdict, this.#paths));
+    else this.#unnamed++;
+    verdict.claimants.forEach((claimant, i) => {
+      this.#apply(verdict, claimant, verdict.effects[i]!);
+    });
+  }
+
+  #apply({ ag, agBlock, blockCount, claimants }: Verdict, claimant: Claimant, effect: Effect): void {
+    const { inode, attr, fileBlock, home, kind, unwritten, beyondEnd } = claimant;
+    if (inode < 0) return;
+    const here = this.#state.geometry.fsBlock(ag, agBlock);
+    const edits = this.#edits;
+    if (effect === 'restored') edits.map(inode, attr, fileBlock, blockCount, home);
+    else if (effect === 'copied') edits.copy(inode, attr, fileBlock, blockCount, here);
+    else if (effect === 'fresh') edits.renew(inode, attr, fileBlock, blockCount);
+    else if (effect === 'rebuilt' && kind === 'extent-tree') edits.rewrite(inode, attr);
+    else if (effect === 'hole' || effect === 'rebuilt') edits.hole(inode, attr, fileBlock, blockCount);
+    if (effect === 'hole' && !unwritten && !beyondEnd) this.#lose('data', claimant, blockCount);
+    if (effect === 'rebuilt' && kind !== 'extent-tree') this.#lose(`block of the ${kind}`, claimant, blockCount);
+    if (home >= 0 && effect !== 'restored') {
+      // Somebody wanted it otherwise: what the register names as his is still not thrown away.
+      const { geometry } = this.#state;
+      const at = { ag: geometry.agOfFsBlock(home), agBlock: geometry.agBlockOfFsBlock(home), blockCount };
+      this.#state.keep({ ...at, inode, fileBlock });
+    } else if (kind === 'data' && claimant.registered === undefined && !beyondEnd && claimants.length > 1) {
+      const claimed = claimant.row < 0 ? blockCount : this.#evidence.table(ag).count[claimant.row]!;
+      this.#losses.add(inode, blockCount, claimed);
+    }
+    if (isSuspect(claimant, effect) && this.#suspects.size < MOST_SUSPECTS) this.#suspects.add(inode);
+  }
+
+  #lose(what: string, { inode, fileBlock, kind }: Claimant, blockCount: number): void {
+    const path = this.#paths.get(inode);
+    const count = blockCount === 1 ? 'one block' : `${blockCount} blocks`;
+    const text = `${kind === 'data' ? 'the bytes of ' : ''}${count} from file block ${fileBlock} on were written over by another owner`;
+    this.#state.report.losses.push({
+      what,
+      text,
+      inode,
+      ...(path === undefined ? {} : { path }),
+      fileBlock,
+      blockCount,
+    });
+  }
+
+  /** Sharing that everybody agrees on but the refcounts: they are rebuilt with the AG, and said so here. */
+  #staleRefcounts(): void {
+    const { report, first } = this.#state;
+    for (const { code, where, expected, found } of first.problems) {
+      if (code !== 'REFCOUNT_WRONG' || typeof expected !== 'number' || expected < 2) continue;
+      const { ag, block, blockCount = 1 } = where;
+      if (ag === undefined || block === undefined || report.decisions.length >= MOST_DECISIONS) continue;
+      const settled = report.decisions.some(
+        ({ range }) =>
+          range.ag === ag && range.agBlock < block + blockCount && block < range.agBlock + range.blockCount,
+      );
+      if (settled) continue;
+      const verdict = this.#legitimate(ag, block, blockCount);
+      if (verdict.claimants.length < 2) continue;
+      this.#findPaths(verdict.claimants.map(({ inode }) => inode));
+      const decision = decisionOf(this.#evidence, verdict, this.#paths);
+      report.decisions.push({
+        ...decision,
+        outcome: `the refcount becomes ${expected} (it was ${found}); nothing else changes`,
+      });
+    }
+  }
+
+  #legitimate(ag: number, agBlock: number, blockCount: number): Verdict {
+    const evidence = this.#evidence;
+    const table = evidence.table(ag);
+    const exact = evidence.exact(ag);
+    const claimants: Claimant[] = [];
+    evidence.overlapping(ag, agBlock, agBlock + 1, (row) => {
+      if (table.isSpecial(row)) return;
+      claimants.push({
+        kind: evidence.kind(ag, row),
+        row,
+        inode: table.owner(row),
+        attr: false,
+        fileBlock: table.isForkData(row) ? table.fileBlock(row) + (agBlock - table.start[row]!) : 0,
+        unwritten: false,
+        registered: exact && exact[row] === 1,
+        home: -1,
+        beyondEnd: false,
+      });
+    });
+    const effects = claimants.map((): Effect => 'shares');
+    return { ag, agBlock, blockCount, claimants, effects, action: 'correct-refcount', proof: undefined, choices: [] };
+  }
+}
+
+/** What the check could still look up when the pass began. */
+function knownPaths(problems: readonly Problem[]): Map<number, string> {
+  const paths = new Map<number, string>();
+  for (const { where, path, claimants } of problems) {
+    if (where.inode !== undefined && path !== undefined) paths.set(where.inode, path);
+    for (const each of claimants ?? []) {
+      if (each.inode !== undefined && each.path !== undefined) paths.set(each.inode, each.path);
+    }
+  }
+  return paths;
+}
