@@ -5,6 +5,7 @@
  * 2. One pass over the inodes, one over the directories; memory is a few dozen bytes for each inode and extent.
  * 3. The claims stay available: repair decides the disputed ones and rebuilds the register from the rest.
  */
+import { Superblock } from '../../formats/superblock.ts';
 import type { Device } from '../device/device.ts';
 import { compareBlocks } from './compare/blocks.ts';
 import { compareChecksums } from './compare/checksums.ts';
@@ -104,6 +105,7 @@ function run(device: Device, problems: ProblemLog, counts: Counts, options: Chec
   // What is in place may be older than what the log holds: nothing found there would mean anything.
   const log = options.ignoreLog ? problems.mute(() => observeLog(context)) : observeLog(context);
   if (log === 'dirty' && !options.ignoreLog) return undefined;
+  context.checkLsn(primary.sector, Superblock.offsets.lsn, 'Superblock', { ag: 0 });
   observeSecondaries(context, primary);
 
   const headers: AgHeaders[] = [];

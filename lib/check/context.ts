@@ -11,6 +11,7 @@ import { Buffer, type Segment } from '../buffer/buffer.ts';
 import type { BlockReader } from '../buffer/transaction.ts';
 import type { Device } from '../device/device.ts';
 import { CadastreError, corrupt } from '../errors.ts';
+import { MAX_LOG_CYCLE } from '../journal/clean-log.ts';
 import { ExtentTable, SPECIAL } from './claims.ts';
 import type { ProblemCode, ProblemLog, ProblemPlace } from './problems.ts';
 
@@ -34,7 +35,7 @@ export class CheckContext {
   readonly recorded: ExtentTable[] = [];
   /** Position of the log's head; blocks from the future are an error. Undefined when the log cannot be read. */
   head: { cycle: number; block: number } | undefined;
-  /** The latest position that any block carries, believable or not; undefined: none carries one. */
+  /** The latest position that any block carries, as far as a log can come; undefined: none carries one. */
   latest: { cycle: number; block: number } | undefined;
   /** False when something that makes claims could not be read, so that an unclaimed block proves nothing. */
   claimsComplete = true;
@@ -84,7 +85,8 @@ export class CheckContext {
     const cycle = view.getUint32(offset);
     const block = view.getUint32(offset + 4);
     if (cycle === 0xffffffff && block === 0xffffffff) return;
-    if (!latest || cycle > latest.cycle || (cycle === latest.cycle && block > latest.block)) {
+    const isLatest = !latest || cycle > latest.cycle || (cycle === latest.cycle && block > latest.block);
+    if (isLatest && cycle < MAX_LOG_CYCLE) {
       this.latest = { cycle, block };
     }
     if (!head || cycle < head.cycle || (cycle === head.cycle && block <= head.block)) return;

@@ -65,7 +65,8 @@ export class PlanDevice implements Device {
       const first = pages[i]!;
       const from = this.#copies.get(first)!;
       let k = i + 1;
-      while (k < pages.length && pages[k] === first + k - i && this.#copies.get(pages[k]!) === from + (k - i) * PAGE) k++;
+      while (k < pages.length && pages[k] === first + k - i && this.#copies.get(pages[k]!) === from + (k - i) * PAGE)
+        k++;
       runs.push({ to: first * PAGE, from, length: (k - i) * PAGE });
       i = k;
     }

@@ -1,46 +1,170 @@
 /**
  * Repair: find a superblock, make the log good, then rounds of check and mend on a plan until the check is clean, then
  * write the plan out so that it happens whole or not at all.
+ *
+ *   device  <-  lower (superblock, size)  <-  log (replayed, or a new one)  <-  plan (everything the stages do)
+ *
+ * R1. Nothing is written to the device before the plan is finished and was checked. The superblock and the log come first then,
+ *     each by itself and repeatable; everything else is published by `writeOut`.
+ * R2. A plan that is not better than what was there is not written.
+ * R3. The second repair finds nothing to do: the plan was checked by the same check that begins the next one.
  */
-import { check } from '../check/check.ts';
+import type { Geometry } from '../../formats/geometry.ts';
+import { type CheckResult, check } from '../check/check.ts';
+import { Cancelled, CheckContext } from '../check/context.ts';
+import { observeLog } from '../check/observe/log.ts';
+import { observePrimary } from '../check/observe/superblocks.ts';
+import { ProblemLog } from '../check/problems.ts';
 import type { Device } from '../device/device.ts';
 import { settleDisputes } from './disputes/disputes.ts';
 import { writeForks } from './forks/write-forks.ts';
 import { rebuildGroups } from './groups/rebuild.ts';
 import { mendInodes } from './inodes/inodes.ts';
+import { planFreshLog, planLog } from './log.ts';
+import { cutLostTail } from './lost-tail.ts';
 import { mendNames } from './names/names.ts';
 import { PlanDevice } from './plan-device.ts';
 import { RepairReport, type RepairResult } from './report.ts';
 import { type RepairOptions, RepairState } from './state.ts';
+import { findSuperblock } from './superblock.ts';
+import { dropWildLsns, needsLaterLog } from './wild-lsn.ts';
+import { writeOut } from './write-out/write-out.ts';
 
 const MOST_PASSES = 4;
+const DEFAULT_MAX_PROBLEMS = 1000;
 
+/**
+ * Repair an image. The result says what was found, decided, changed and lost.
+ * Throws `corrupt` NO_SUPERBLOCK, LOG_REPLAY; `unsupported` for what is not handled; ENOSPC, which says how much is missing;
+ * `Cancelled`. The device is unchanged then. `device` errors while it is written leave what a crash would.
+ */
 export function repair(device: Device, options: RepairOptions = {}): RepairResult {
-  const plan = new PlanDevice(device);
-  const report = new RepairReport();
-  const before = check(plan, { ignoreLog: true });
-  let now = before;
-  let passes = 0;
-  while (!now.clean && now.observed && passes < MOST_PASSES) {
-    passes++;
-    const state = new RepairState(plan, now.observed.context.geometry, now, report, options);
-    mendInodes(state);
-    settleDisputes(state);
-    writeForks(state);
-    rebuildGroups(state);
-    mendNames(state);
-    now = check(plan, { ignoreLog: true });
+  return new Repair(device, options).run();
+}
+
+class Repair {
+  readonly #device: Device;
+  readonly #options: RepairOptions;
+  readonly #report = new RepairReport();
+  readonly #early: ProblemLog;
+  /** What is done to the device itself before the plan is written, in this order. */
+  readonly #steps: ((image: Device) => void)[] = [];
+
+  constructor(device: Device, options: RepairOptions) {
+    this.#device = device;
+    this.#options = options;
+    this.#early = new ProblemLog(options.maxProblems ?? DEFAULT_MAX_PROBLEMS);
   }
-  return {
-    clean: now.clean,
-    problems: before.problems,
-    problemCount: before.problemCount,
-    remaining: now.problems,
-    decisions: report.decisions,
-    actions: report.actions,
-    losses: report.losses,
-    found: report.found,
-    changed: plan.changedBytes > 0,
-    passes,
-  };
+
+  run(): RepairResult {
+    const { geometry, lower } = this.#prepare();
+    let first = this.#check('check', lower);
+    let base = lower;
+    if (needsLaterLog(first)) {
+      const { cycle } = first.observed!.context.latest!;
+      const fresh = planFreshLog(lower, geometry, cycle);
+      this.#steps.push(fresh.apply);
+      this.#report.did('log', 'a new log was made, in a cycle beyond everything that was ever written');
+      base = fresh.device;
+    }
+    const plan = new PlanDevice(base);
+    dropWildLsns(plan, geometry, first, this.#report);
+    const begun = first;
+    let passes = 0;
+    while (!first.clean && first.observed && passes < MOST_PASSES) {
+      this.#pass(new RepairState(plan, geometry, first, this.#report, this.#options), passes++);
+      const before = first.problemCount;
+      first = this.#check('verify', plan);
+      // A pass that changed nothing for the better will not do so when it is repeated.
+      if (passes > 1 && first.problemCount >= before) break;
+    }
+    const isBetter = first.clean || first.problemCount < begun.problemCount || this.#steps.length > 0;
+    const changed = this.#steps.length > 0 || (!plan.isUnchanged && isBetter);
+    if (changed && !this.#options.dryRun) this.#write(geometry, plan, begun, first);
+    const early = this.#early;
+    return {
+      clean: first.clean,
+      problems: [...early.problems, ...begun.problems],
+      problemCount: early.total + begun.problemCount,
+      remaining: first.problems,
+      decisions: this.#report.decisions,
+      actions: this.#report.actions,
+      losses: this.#report.losses,
+      found: this.#report.found,
+      changed,
+      passes,
+    };
+  }
+
+  /** Superblock, size and log; gives the image as it is with all that in order. */
+  #prepare(): { geometry: Geometry; lower: Device } {
+    const device = this.#device;
+    const report = this.#report;
+    const { progress } = this.#options;
+    const found = findSuperblock(device, (done, total) => progress?.('superblock', done, total));
+    let { geometry } = found;
+    observePrimary(device, this.#early);
+    const lower = new PlanDevice(device);
+    if (device.size < found.imageBytes) {
+      const missing = found.imageBytes - device.size;
+      report.did('superblock', `the image was cut short: it gets its ${found.imageBytes} bytes back`);
+      report.lose('data', `the last ${missing} bytes of the image are gone`);
+      lower.resize(found.imageBytes);
+      this.#steps.push((image) => image.resize(found.imageBytes));
+    }
+    if (found.changes.length > 0) {
+      for (const change of found.changes) report.did('superblock', change, { ag: 0 });
+      lower.write(0, found.sector);
+      this.#steps.push((image) => {
+        image.write(0, found.sector);
+        image.flush();
+      });
+    }
+    observeLog(new CheckContext(lower, geometry, this.#early, {}));
+    const log = planLog(lower, geometry, report, this.#options.discardLog === true);
+    if (log) {
+      this.#steps.push(log.apply);
+      // Replay may have brought a new superblock.
+      geometry = findSuperblock(log.device).geometry;
+    }
+    return { geometry, lower: log?.device ?? lower };
+  }
+
+  #check(phase: string, device: Device): CheckResult {
+    const { progress, signal, maxProblems } = this.#options;
+    return check(device, {
+      ignoreLog: true,
+      toTheEnd: true,
+      maxProblems: maxProblems ?? DEFAULT_MAX_PROBLEMS,
+      progress: progress && ((part, done, total) => progress(`${phase}: ${part}`, done, total)),
+      signal,
+    });
+  }
+
+  #pass(state: RepairState, pass: number): void {
+    this.#step('inodes');
+    mendInodes(state);
+    if (pass === 0 && this.#device.size < state.plan.size) cutLostTail(state, this.#device.size);
+    this.#step('disputes');
+    settleDisputes(state);
+    this.#step('forks');
+    writeForks(state);
+    this.#step('groups');
+    rebuildGroups(state);
+    this.#step('names');
+    mendNames(state);
+  }
+
+  #step(phase: string): void {
+    if (this.#options.signal?.aborted) throw new Cancelled();
+    this.#options.progress?.(phase, 0, 1);
+  }
+
+  #write(geometry: Geometry, plan: PlanDevice, begun: CheckResult, last: CheckResult): void {
+    if (this.#options.signal?.aborted) throw new Cancelled();
+    const device = this.#device;
+    for (const step of this.#steps) step(device);
+    if (plan.isUnchanged || !last.observed) return;
+    writeOut(device, plan, geometry, begun, last.observed, this.#options);
+  }
 }

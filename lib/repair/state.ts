@@ -34,11 +34,13 @@ export interface RepairOptions {
   decide?: (proposal: Decision, choices: readonly string[]) => string;
   /** Throw away a log that can be read but not replayed. */
   discardLog?: boolean;
+  /** Plan everything, write nothing. */
+  dryRun?: boolean;
   /** Problems kept in the result. */
   maxProblems?: number;
-  progress?: (phase: string, done: number, total: number) => void;
+  progress?: ((phase: string, done: number, total: number) => void) | undefined;
   /** An aborted repair throws `Cancelled`; nothing has been written then. */
-  signal?: { readonly aborted: boolean };
+  signal?: { readonly aborted: boolean } | undefined;
 }
 
 export class RepairState {

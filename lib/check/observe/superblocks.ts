@@ -4,17 +4,16 @@
  * (counters, state, quota inodes) are not compared.
  */
 import type { Dialect } from '../../../formats/dialect.ts';
+import { FOREIGN_PROBE_BYTES } from '../../../formats/foreign.ts';
 import { Geometry } from '../../../formats/geometry.ts';
 import { NULL64 } from '../../../formats/struct.ts';
 import { Superblock, VERSION } from '../../../formats/superblock.ts';
-import { MAX_SECTOR, SUPERBLOCK_TYPE, verifySuperblock } from '../../../formats/superblock-verify.ts';
+import { SUPERBLOCK_TYPE, verifySuperblock } from '../../../formats/superblock-verify.ts';
 import type { Device } from '../../device/device.ts';
 import { CadastreError } from '../../errors.ts';
 import type { CheckContext } from '../context.ts';
 import type { ProblemLog } from '../problems.ts';
 
-/** Enough to recognise other file systems by their marks. */
-const PROBE_BYTES = 65608;
 /** More AGs than any file system has; each costs memory. */
 const MOST_AGS = 2 ** 20;
 /** Version bits that only the primary gets. */
@@ -30,7 +29,7 @@ export interface Primary {
 /** The primary superblock; undefined when nothing behind it can be checked (then that is a problem in the log). */
 export function observePrimary(device: Device, problems: ProblemLog): Primary | undefined {
   const where = { ag: 0, structure: 'Superblock' };
-  const head = new Uint8Array(Math.min(Math.max(MAX_SECTOR, PROBE_BYTES), device.size));
+  const head = new Uint8Array(Math.min(FOREIGN_PROBE_BYTES, device.size));
   try {
     device.read(0, head);
   } catch (error) {
