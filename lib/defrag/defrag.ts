@@ -22,6 +22,7 @@ import { forEachInode } from '../volume/inodes.ts';
 import { walkTree } from '../volume/walk.ts';
 import { BlockCopier } from './copy.ts';
 import { FreeRuns } from './free-runs.ts';
+import { joinFreeSpace } from './free-space.ts';
 import { Moves, NO_MOVES } from './moves.ts';
 import { type Owners, openOwners } from './owners.ts';
 import { blocksOf, joinableRows, joinsOf, smallerLists, stretches } from './plan.ts';
@@ -33,6 +34,8 @@ export interface DefragOptions {
   paths?: readonly Uint8Array[];
   /** Files with fewer extents are left alone. Default 2. */
   minExtents?: number;
+  /** Then join the free space of the whole image. */
+  freeSpace?: boolean;
   /** Told of what cannot be read while files are looked for. Default: the first one ends the run. */
   failed?: (error: CadastreError) => void;
 }
@@ -139,7 +142,7 @@ export class Defrag {
     this.#options = options;
     this.#runs = new FreeRuns(editor);
     this.#copier = new BlockCopier(editor);
-    this.#remapper = new Remapper(editor, () => this.#allOwners());
+    this.#remapper = new Remapper(editor);
     this.#longest = longestExtent(editor.volume.geometry);
     this.#before = freeSpaceLayout(editor.volume);
   }
@@ -168,6 +171,22 @@ export class Defrag {
         yield this.#progress();
       }
     }
+    if (this.#options.freeSpace) yield* this.#joinFreeSpace();
+  }
+
+  *#joinFreeSpace(): Generator<DefragProgress, void, undefined> {
+    const tools = {
+      editor: this.#editor,
+      copier: this.#copier,
+      remapper: this.#remapper,
+      runs: this.#runs,
+      mustStay: (inode: Inode) => this.#mustStay(inode) !== undefined,
+      moved: (bytes: number) => {
+        this.#bytesDone += bytes;
+        this.#totals.bytesMoved += bytes;
+      },
+    };
+    for (const _ of joinFreeSpace(tools)) yield this.#progress();
   }
 
   #progress(): DefragProgress {
@@ -403,7 +422,30 @@ export class Defrag {
       fileBlocks.push(runs.fileBlock[row]!);
     }
     const guards = new Map([[number, new InodeGuard(inode)]]);
-    const exchange = { moves, guards, inode: number, fileBlocks, mayBeShared: inode.isReflink, isAllHome };
+    const mayBeShared = inode.isReflink;
+    const exchange: Exchange = {
+      moves,
+      guards,
+      mayBeShared,
+      isAllHome,
+      forEachMapping: (reader, move, start, count, visit) => {
+        const shift = fileBlocks[move]! - moves.from[move]!;
+        const unwritten = moves.unwritten[move]!;
+        let at = start;
+        if (mayBeShared) {
+          space.sharedRuns(reader, start, count, (shared, length) => {
+            if (shared > at) visit(number, at + shift, at, shared - at, unwritten);
+            this.#allOwners().forEach(reader, shared, length, visit);
+            at = shared + length;
+            return undefined;
+          });
+        }
+        if (start + count > at) visit(number, at + shift, at, start + count - at, unwritten);
+      },
+      moved: (done) => {
+        if (mayBeShared) this.#owners?.moved(done);
+      },
+    };
     moves.close();
     if (!inode.isReflink) return exchange;
     const mustStay = new Set(moves.overlapping());

@@ -12,14 +12,14 @@
  *    all; one that cannot have it ends the work (`RunTaken`).
  */
 import { MAX_EXTENT_BLOCKS } from '../../formats/btree-blocks.ts';
-import type { Transaction } from '../buffer/transaction.ts';
+import type { BlockReader, Transaction } from '../buffer/transaction.ts';
 import { corrupt } from '../errors.ts';
 import { Fork } from '../file/fork.ts';
 import type { Inode } from '../file/inode.ts';
 import { inodeOwner } from '../space/owner.ts';
 import { type Editor, isLogFull } from '../volume/editor.ts';
 import { Moves } from './moves.ts';
-import type { Owners } from './owners.ts';
+import type { OwnerVisitor } from './owners.ts';
 
 /** A file is not what it was when the plan was made. */
 export class FileChanged extends Error {
@@ -62,13 +62,14 @@ export interface Exchange {
   readonly moves: Moves;
   /** All files that have any of the blocks. */
   readonly guards: ReadonlyMap<number, InodeGuard>;
-  /** The file the moves were made for, and where each begins in it. */
-  readonly inode: number;
-  readonly fileBlocks: readonly number[];
-  /** Other files, or other places of this one, may have the blocks as well: ask. */
+  /** Blocks may have several owners, so they may have counts. */
   readonly mayBeShared: boolean;
   /** The new blocks come from the AG that the old ones go back to. */
   readonly isAllHome: boolean;
+  /** Every mapping of `count` blocks from `start` on, a part of a move. */
+  forEachMapping(reader: BlockReader, move: number, start: number, count: number, visit: OwnerVisitor): void;
+  /** Told of moves that have been made. */
+  moved?(done: Moves): void;
 }
 
 /** Log bytes that one mapping costs when thousands are changed together, and one block where checksums move along. */
@@ -94,14 +95,11 @@ interface Mapping {
 
 export class Remapper {
   readonly #editor: Editor;
-  readonly #owners: () => Owners;
   /** Of the whole run of defrag: what did not fit once is not tried again. */
   readonly #budget: Budget;
 
-  /** @param owners asked only where blocks may be shared. */
-  constructor(editor: Editor, owners: () => Owners) {
+  constructor(editor: Editor) {
     this.#editor = editor;
-    this.#owners = owners;
     const { geometry } = editor.volume;
     const logBytes = (geometry.logBlocks * geometry.blockSize) / 4;
     this.#budget = {
@@ -120,7 +118,7 @@ export class Remapper {
     let next = { move: 0, skip: 0 };
     while (next.move < exchange.moves.length) {
       const { done, end } = this.#sized(exchange, next);
-      if (exchange.mayBeShared) this.#owners().moved(done);
+      exchange.moved?.(done);
       next = end;
       yield done.blocks;
     }
@@ -171,7 +169,7 @@ export class Remapper {
 
   /** As many moves from a place on as the budget has room for, and all mappings of their blocks. */
   #select(tx: Transaction, exchange: Exchange, from: Place): { done: Moves; end: Place; mappings: Mapping[] } {
-    const { moves, fileBlocks, inode, mayBeShared } = exchange;
+    const { moves } = exchange;
     const done = new Moves();
     const mappings: Mapping[] = [];
     let { move, skip } = from;
@@ -180,38 +178,10 @@ export class Remapper {
       const start = moves.from[move]! + skip;
       const to = moves.to[move]! + skip;
       const count = Math.min(blocks, moves.count[move]! - skip);
-      const fileBlock = fileBlocks[move]! + skip;
       const unwritten = moves.unwritten[move]!;
-      let own = start;
-      const isOwn = (end: number): void => {
-        if (end > own)
-          mappings.push({
-            inode,
-            fileBlock: fileBlock + (own - start),
-            from: own,
-            to: to + (own - start),
-            count: end - own,
-            unwritten,
-          });
-      };
-      if (mayBeShared) {
-        this.#editor.space.sharedRuns(tx, start, count, (shared, length) => {
-          isOwn(shared);
-          own = shared + length;
-          this.#owners().forEach(tx, shared, length, (owner, place, at, many, isUnwritten) => {
-            mappings.push({
-              inode: owner,
-              fileBlock: place,
-              from: at,
-              to: to + (at - start),
-              count: many,
-              unwritten: isUnwritten,
-            });
-          });
-          return undefined;
-        });
-      }
-      isOwn(start + count);
+      exchange.forEachMapping(tx, move, start, count, (inode, fileBlock, at, many, state) => {
+        mappings.push({ inode, fileBlock, from: at, to: to + (at - start), count: many, unwritten: state });
+      });
       done.add(start, to, count, unwritten);
       blocks -= count;
       skip += count;

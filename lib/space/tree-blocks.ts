@@ -18,7 +18,8 @@ import { ensureFreeList, putOnList, takeFromList } from './free-list.ts';
 import { findWhole, giveFree, place, takeFree } from './free-space.ts';
 import { mapRmap, unmapRmap } from './reverse-map.ts';
 
-const OWNER: { readonly [N in TreeName]: number } = {
+/** Low word of the owner of each tree's blocks. */
+export const TREE_OWNER: { readonly [N in TreeName]: number } = {
   bnobt: RMAP_OWNER.AG,
   cntbt: RMAP_OWNER.AG,
   rmapbt: RMAP_OWNER.AG,
@@ -83,7 +84,7 @@ export const TREE_BLOCKS: TreeBlockSource = {
       if (!findWhole(ag, near > 0 && near < ag.length ? near : -1, 1, 1)) {
         throw noSpace(`AG ${ag.number} has no block left for its ${tree}`, { where: { ag: ag.number } });
       }
-      block = takePlace(tx, ag, OWNER[tree]);
+      block = takePlace(tx, ag, TREE_OWNER[tree]);
     }
     count(tx, ag, tree, 1);
     return block;
@@ -91,6 +92,6 @@ export const TREE_BLOCKS: TreeBlockSource = {
   give(tx, ag, tree, agBlock) {
     count(tx, ag, tree, -1);
     if (fromList(tree)) putOnList(tx, ag, agBlock);
-    else giveBack(tx, ag, agBlock, 1, OWNER[tree]);
+    else giveBack(tx, ag, agBlock, 1, TREE_OWNER[tree]);
   },
 };

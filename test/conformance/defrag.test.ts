@@ -26,7 +26,7 @@ describe.each(Object.entries(WORLDS))('defrag of an aged image, %s', (_name, opt
   it('changes the layout and nothing else', () => {
     const hasReflink = !('features' in options && 'reflink' in options.features);
     fc.assert(
-      fc.property(ageing, (how: Ageing) => {
+      fc.property(ageing, fc.record({ freeSpace: fc.boolean() }), (how: Ageing, wanted) => {
         const image = emptyImage({ ...options, size: 32 << 20 });
         const editor = Editor.open(image);
         const script = hasReflink
@@ -38,14 +38,14 @@ describe.each(Object.entries(WORLDS))('defrag of an aged image, %s', (_name, opt
         const counts = extentCounts(volume);
         const room = freeBlocks(volume);
 
-        const report = defrag(editor);
+        const report = defrag(editor, wanted);
         expect(unchangeable(volume)).toEqual(before);
         for (const [path, count] of extentCounts(volume)) {
           expect(count, path).toBeLessThanOrEqual(counts.get(path)!);
         }
         expect(freeBlocks(volume)).toBeGreaterThanOrEqual(room);
         expect(report.totals.extentsAfter).toBe([...extentCounts(volume).values()].reduce((a, b) => a + b, 0));
-        const again = defrag(editor);
+        const again = defrag(editor, wanted);
         expect(again.totals.extentsAfter).toBeLessThanOrEqual(report.totals.extentsAfter);
         editor.close();
         expect(check(image, { data: true }).problems).toEqual([]);

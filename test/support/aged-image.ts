@@ -12,6 +12,7 @@ import { forEachMapped } from '../../lib/volume/extents.ts';
 import { setXattr } from '../../lib/volume/metadata.ts';
 import { create, unlink } from '../../lib/volume/names.ts';
 import type { Volume } from '../../lib/volume/volume.ts';
+import { everyObject } from './every-object.ts';
 import { digestVolume } from './image-digest.ts';
 import { SharingEditor, SharingModel, type SharingOp, sharingOp } from './sharing-model.ts';
 
@@ -93,7 +94,7 @@ export function ageEditor(editor: Editor, how: Ageing): void {
 export function unchangeable(volume: Volume): unknown {
   const first = new Map<number, number>();
   const sharing: Record<string, unknown[]> = {};
-  volume.walk(volume.root, new Uint8Array(0), (path, inode) => {
+  everyObject(volume, '', (path, inode) => {
     if (!inode.isFile) return;
     const { changecountHi, changecountLo, nlink, flags } = inode.core;
     const rows: unknown[] = [[changecountHi, changecountLo, nlink, flags]];
@@ -114,7 +115,7 @@ export function unchangeable(volume: Volume): unknown {
 /** Extents of the data fork of every regular file, by path. */
 export function extentCounts(volume: Volume): Map<string, number> {
   const counts = new Map<string, number>();
-  volume.walk(volume.root, new Uint8Array(0), (path, inode) => {
+  everyObject(volume, '', (path, inode) => {
     if (inode.isFile) counts.set(Buffer.from(path).toString('latin1'), new Fork(inode, 'data').extentCount);
   });
   return counts;

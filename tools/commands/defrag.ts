@@ -18,6 +18,7 @@ import { Table } from '../ui/table.ts';
 
 interface Options extends EditOptions {
   minExtents?: string;
+  freeSpace?: boolean;
   top: string;
 }
 
@@ -30,6 +31,7 @@ export function define(command: Command): void {
       .argument('<image>')
       .argument('[paths...]', 'files and trees (default: the whole image)')
       .option('--min-extents <n>', 'leave files with fewer extents alone (default: 2)')
+      .option('--free-space', 'then move data so that the free space of the image joins')
       .option('--top <n>', 'files shown at most', '20'),
   ).action((image: string, paths: string[], options: Options) => {
     const minExtents =
@@ -40,6 +42,7 @@ export function define(command: Command): void {
       const wanted: DefragOptions = {
         ...(paths.length > 0 ? { paths: paths.map(pathBytes) } : {}),
         ...(minExtents === undefined ? {} : { minExtents }),
+        freeSpace: options.freeSpace === true,
         failed: (error) => {
           progress.end();
           failed('defrag', options.json, error);
@@ -52,7 +55,7 @@ export function define(command: Command): void {
       for (const { error } of report.files) if (error) failed('defrag', options.json, error);
       if (!options.json) print(report, top);
       if (interrupted) process.exitCode = 1;
-      const text = `${summary(report)} in ${showSeconds(progress.seconds)}${interrupted ? ' (interrupted)' : ''}`;
+      const text = `${summary(report, editor.volume.geometry.blockSize)} in ${showSeconds(progress.seconds)}${interrupted ? ' (interrupted)' : ''}`;
       return { text, data: { ...toJson(report), ...(interrupted ? { interrupted } : {}) } };
     });
   });
@@ -119,13 +122,14 @@ function print({ files, conflicts }: DefragReport, top: number): void {
   }
 }
 
-function summary({ totals, freeSpace }: DefragReport): string {
+function summary({ totals, freeSpace: { before, after } }: DefragReport, blockSize: number): string {
   const factor = (extents: number): string =>
     `${Math.round(fragFactor({ extents, ideal: totals.ideal }) * 100) / 100}%`;
   return (
     `${count(totals.files, 'file')}: ${totals.extentsBefore} extents became ${totals.extentsAfter} (ideal ` +
     `${totals.ideal}; ${factor(totals.extentsBefore)} -> ${factor(totals.extentsAfter)}), ` +
-    `${showSize(totals.bytesMoved)} moved; free runs ${freeSpace.before.freeExtents} -> ${freeSpace.after.freeExtents}`
+    `${showSize(totals.bytesMoved)} moved; free runs ${before.freeExtents} -> ${after.freeExtents}, the longest ` +
+    `${showSize(before.largestFree * blockSize)} -> ${showSize(after.largestFree * blockSize)}`
   );
 }
 

@@ -1,0 +1,314 @@
+/**
+ * Joining free space: in each AG a window is chosen that holds the least, everything in it moves into holes elsewhere in the
+ * AG, and the window is one free run.
+ *
+ *     before   [AAA..B.C....DD.EE.....F..GG...H]
+ *     window             |-------------|            as long as nearly all of the free space, the least to move
+ *     after    [AAAEEBFCDD..............GG...H]
+ *
+ * 1. Only whole units move (ag-units.ts): no file gets more extents.
+ * 2. What is too long for any hole gets one: a stretch outside the window is emptied first, of units that are shorter.
+ * 3. AG headers, the log, inodes and what must stay (flags) are never in a window. Tree blocks are.
+ * 4. The claims come from the checker, which also says whether the image is whole: a damaged one is refused.
+ */
+
+import { forEachActiveSlot } from '../../formats/ag-verify.ts';
+import { RMAP_ATTR_FORK, RMAP_UNWRITTEN } from '../../formats/btree-blocks.ts';
+import { check } from '../check/check.ts';
+import type { ExtentTable } from '../check/claims.ts';
+import { CadastreError, corrupt } from '../errors.ts';
+import { Fork, type ForkName } from '../file/fork.ts';
+import type { Inode } from '../file/inode.ts';
+import type { TreeName } from '../space/allocation-group.ts';
+import { relocateListed, relocateTreeBlock } from '../space/relocate.ts';
+import type { Editor } from '../volume/editor.ts';
+import { type InodeKind, type Unit, unitsOf } from './ag-units.ts';
+import type { BlockCopier } from './copy.ts';
+import type { FreeRuns } from './free-runs.ts';
+import { Holes } from './holes.ts';
+import { moveForkRange, moveTreeBlock } from './move-metadata.ts';
+import { Moves } from './moves.ts';
+import { type Exchange, FileChanged, InodeGuard, type Remapper, RunTaken } from './remap.ts';
+import { chooseWindow, emptiestStretch, type Window } from './window.ts';
+
+/** Blocks moved at most to make room for one unit, for each block that the window wins by it. */
+const MOST_DETOUR = 16;
+/** Units of an AG that room is made for, at most: each looks at all others. */
+const MOST_TRIES = 256;
+/** Rounds over the blocks of an AG's own trees: moving one may change others. */
+const TREE_ROUNDS = 3;
+
+export interface FreeSpaceTools {
+  readonly editor: Editor;
+  readonly copier: BlockCopier;
+  readonly remapper: Remapper;
+  readonly runs: FreeRuns;
+  /** Blocks of this inode must stay where they are. */
+  readonly mustStay: (inode: Inode) => boolean;
+  /** Told of the bytes moved. */
+  readonly moved: (bytes: number) => void;
+}
+
+/** Join the free space of every AG. Throws `corrupt` RUN_CHECK when the image is damaged. */
+export function* joinFreeSpace(tools: FreeSpaceTools): Generator<void, void, undefined> {
+  const { editor } = tools;
+  // The checker reads what is in place.
+  editor.journal.advanceTail();
+  const { observed, problems, clean } = check(editor.volume.device, { ignoreLog: true, maxProblems: 1 });
+  if (!observed || !clean) {
+    throw corrupt('RUN_CHECK', 'the image is damaged: run check', { where: problems[0]?.where ?? {} });
+  }
+  const kinds = new Map<number, InodeKind>();
+  for (let ag = 0; ag < editor.volume.geometry.agCount; ag++) {
+    yield* new AgJoiner(tools, ag, observed.context.claims[ag]!, kinds).run();
+  }
+}
+
+class AgJoiner {
+  readonly #tools: FreeSpaceTools;
+  readonly #ag: number;
+  readonly #claims: ExtentTable;
+  readonly #kinds: Map<number, InodeKind>;
+  #window: Window = { start: 0, end: 0 };
+  #outside = new Holes([]);
+  #inside = new Holes([]);
+
+  constructor(tools: FreeSpaceTools, ag: number, claims: ExtentTable, kinds: Map<number, InodeKind>) {
+    this.#tools = tools;
+    this.#ag = ag;
+    this.#claims = claims;
+    this.#kinds = kinds;
+  }
+
+  *run(): Generator<void, void, undefined> {
+    const { editor, runs } = this.#tools;
+    const { space, cache } = editor.volume;
+    const { freeblks, longest } = space.ag(cache, this.#ag).agf;
+    const units = unitsOf(this.#claims, (number) => this.#kindOf(number));
+    const free: { start: number; count: number }[] = [];
+    runs.forEach(this.#ag, (start, count) => free.push({ start, count }));
+    const window = chooseWindow(units, editor.volume.geometry.agLength(this.#ag), freeblks, longest);
+    if (!window) return;
+    this.#window = window;
+    const { start, end } = window;
+    const clip = (from: number, to: number) =>
+      free.map((run) => {
+        const first = Math.max(run.start, from);
+        return { start: first, count: Math.min(run.start + run.count, to) - first };
+      });
+    this.#outside = new Holes([...clip(0, start), ...clip(end, Number.MAX_SAFE_INTEGER)]);
+    this.#inside = new Holes(clip(start, end));
+    yield* this.#empty(units);
+    yield* this.#moveTrees();
+  }
+
+  #kindOf(number: number): InodeKind {
+    let kind = this.#kinds.get(number);
+    if (kind) return kind;
+    const inode = this.#tools.editor.volume.inode(number);
+    if (inode.isFile) kind = this.#tools.mustStay(inode) ? 'fixed' : 'file';
+    else if (inode.isDirectory) kind = 'blocks';
+    // A symlink has one block for each extent: joined ones would not be whole any more.
+    else kind = inode.isSymlink && new Fork(inode, 'data').extentCount === 1 ? 'blocks' : 'fixed';
+    this.#kinds.set(number, kind);
+    return kind;
+  }
+
+  /** Everything but tree blocks of the AG out of the window, the longest first. */
+  *#empty(all: readonly Unit[]): Generator<void, void, undefined> {
+    const { start, end } = this.#window;
+    const isInside = (unit: Unit): boolean => unit.start < end && unit.start + unit.count > start;
+    const waiting = all.filter((unit) => isInside(unit) && unit.kind !== 'ag-tree');
+    waiting.sort((a, b) => b.count - a.count || a.start - b.start);
+    const outside = new Set(all.filter((unit) => !isInside(unit)));
+    let tries = 0;
+    for (let unit = waiting.shift(); unit; unit = waiting.shift()) {
+      const target = this.#outside.take(unit.count);
+      if (target !== undefined) {
+        if (yield* this.#move(unit, target)) outside.add({ ...unit, start: target });
+        continue;
+      }
+      if (++tries > MOST_TRIES) continue;
+      const displaced = yield* this.#makeRoom(unit, outside);
+      for (const each of displaced) {
+        const place = waiting.findIndex(({ count }) => count < each.count);
+        waiting.splice(place < 0 ? waiting.length : place, 0, each);
+      }
+    }
+  }
+
+  /**
+   * Empty a stretch outside the window and move a unit there.
+   * @returns the units that had to go into the window for it, to be moved out again.
+   */
+  *#makeRoom(unit: Unit, outside: Set<Unit>): Generator<void, Unit[], undefined> {
+    const stretch = emptiestStretch(
+      [...outside],
+      this.#window,
+      this.#tools.editor.volume.geometry.agLength(this.#ag),
+      unit.count,
+    );
+    if (!stretch) return [];
+    const { start, used, units } = stretch;
+    const won = unit.count - used;
+    if (won <= 0 || unit.count + used > MOST_DETOUR * won) return [];
+    const end = start + unit.count;
+    this.#outside.remove(start, end);
+    const displaced: Unit[] = [];
+    let isEmpty = true;
+    for (const each of units) {
+      let target = this.#outside.take(each.count);
+      const isOut = target !== undefined;
+      target ??= this.#inside.take(each.count);
+      if (target === undefined || !(yield* this.#move(each, target))) {
+        isEmpty = false;
+        break;
+      }
+      outside.delete(each);
+      this.#outside.add(each.start, start - each.start);
+      this.#outside.add(end, each.start + each.count - end);
+      const moved = { ...each, start: target };
+      if (isOut) outside.add(moved);
+      else displaced.push(moved);
+    }
+    if (!isEmpty) return displaced;
+    if (yield* this.#move(unit, start)) outside.add({ ...unit, start });
+    return displaced;
+  }
+
+  /** @returns false when the unit could not be moved: the place was taken, or something changed. */
+  *#move(unit: Unit, target: number): Generator<void, boolean, undefined> {
+    try {
+      if (unit.kind === 'data') yield* this.#moveData(unit, target);
+      else if (!this.#moveMetadata(unit, target)) return false;
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+      return false;
+    }
+    this.#tools.moved(unit.count * this.#tools.editor.volume.geometry.blockSize);
+    const { start, end } = this.#window;
+    if (unit.start >= start && unit.start + unit.count <= end) this.#inside.add(unit.start, unit.count);
+    yield;
+    return true;
+  }
+
+  *#moveData(unit: Unit, target: number): Generator<void, void, undefined> {
+    const { editor, copier, remapper } = this.#tools;
+    const { geometry } = editor.volume;
+    const claims = this.#claims;
+    // Rows say where the unit was at first: it may have moved since.
+    const shift = geometry.fsBlock(this.#ag, unit.start) - claims.start[unit.firstRow]!;
+    const guards = new Map<number, InodeGuard>();
+    let unwritten = true;
+    for (let row = unit.firstRow; row < unit.firstRow + unit.rows; row++) {
+      const number = claims.owner(row);
+      if (!guards.has(number)) guards.set(number, new InodeGuard(editor.volume.inode(number)));
+      if ((claims.offsetHi[row]! & RMAP_UNWRITTEN) === 0) unwritten = false;
+    }
+    const moves = new Moves();
+    moves.add(geometry.fsBlock(this.#ag, unit.start), geometry.fsBlock(this.#ag, target), unit.count, unwritten);
+    moves.close();
+    const exchange: Exchange = {
+      moves,
+      guards,
+      mayBeShared: unit.rows > 1,
+      isAllHome: true,
+      forEachMapping: (_reader, _move, start, count, visit) => {
+        for (let row = unit.firstRow; row < unit.firstRow + unit.rows; row++) {
+          const rowStart = claims.start[row]! + shift;
+          const from = Math.max(start, rowStart);
+          const length = Math.min(start + count, rowStart + claims.count[row]!) - from;
+          if (length <= 0) continue;
+          const isUnwritten = (claims.offsetHi[row]! & RMAP_UNWRITTEN) !== 0;
+          visit(claims.owner(row), claims.fileBlock(row) + (from - rowStart), from, length, isUnwritten);
+        }
+      },
+    };
+    for (const _ of copier.copy(moves)) yield;
+    for (const _ of remapper.run(exchange)) yield;
+  }
+
+  #moveMetadata(unit: Unit, target: number): boolean {
+    const { editor } = this.#tools;
+    const { geometry } = editor.volume;
+    const row = unit.firstRow;
+    const inode = this.#claims.owner(row);
+    const fork: ForkName = (this.#claims.offsetHi[row]! & RMAP_ATTR_FORK) !== 0 ? 'attr' : 'data';
+    const to = geometry.fsBlock(this.#ag, target);
+    const from = geometry.fsBlock(this.#ag, unit.start);
+    if (unit.kind === 'extent-tree') {
+      const level = this.#levelOf(from);
+      return editor.transact((tx) => moveTreeBlock(editor, tx, inode, fork, from, level, to));
+    }
+    const fileBlock = this.#claims.fileBlock(row);
+    const step = fork === 'attr' ? 1 : geometry.dirBlockBlocks;
+    if (editor.volume.inode(inode).isDirectory && (fileBlock % step !== 0 || unit.count % step !== 0)) return false;
+    editor.transact((tx) => moveForkRange(editor, tx, { inode, fork, fileBlock, blockCount: unit.count }, to));
+    return true;
+  }
+
+  /** Level of a tree block, from its header. */
+  #levelOf(fsBlock: number): number {
+    const { cache, device, geometry } = this.#tools.editor.volume;
+    const daddr = geometry.fsBlockToDaddr(fsBlock);
+    const cached = cache.peek(daddr);
+    if (cached) return cached.view.getUint16(4);
+    const head = new Uint8Array(8);
+    device.read(geometry.fsBlockToByte(fsBlock), head);
+    return new DataView(head.buffer).getUint16(4);
+  }
+
+  /** Blocks of the AG's own trees and of its free list out of the window. */
+  *#moveTrees(): Generator<void, void, undefined> {
+    const { editor } = this.#tools;
+    const { space, geometry } = editor.volume;
+    for (let round = 0; round < TREE_ROUNDS; round++) {
+      const found = this.#treeBlocksInside();
+      if (found.length === 0) return;
+      for (const { tree, block, level } of found) {
+        const target = this.#outside.take(1);
+        if (target === undefined) return;
+        try {
+          editor.transact((tx) => {
+            const ag = space.ag(tx, this.#ag);
+            return tree === 'list'
+              ? relocateListed(tx, ag, block, target)
+              : relocateTreeBlock(tx, ag, tree, block, level, target);
+          });
+        } catch (error) {
+          if (!isPassing(error)) throw error;
+        }
+        this.#tools.moved(geometry.blockSize);
+        yield;
+      }
+    }
+  }
+
+  #treeBlocksInside(): { tree: TreeName | 'list'; block: number; level: number }[] {
+    const { space, cache, geometry } = this.#tools.editor.volume;
+    const { features } = geometry;
+    const ag = space.ag(cache, this.#ag);
+    const { start, end } = this.#window;
+    const found: { tree: TreeName | 'list'; block: number; level: number }[] = [];
+    const names: TreeName[] = ['bnobt', 'cntbt', 'inobt'];
+    if (features.finobt) names.push('finobt');
+    if (features.rmapbt) names.push('rmapbt');
+    if (features.reflink) names.push('refcountbt');
+    if (features.dataChecksums) names.push('csumbt');
+    for (const tree of names) {
+      ag.tree(tree).forEachBlock(cache, (block, level) => {
+        if (block >= start && block < end) found.push({ tree, block, level });
+      });
+    }
+    forEachActiveSlot(ag.agf.view, ag.agfl, geometry, (_slot, block) => {
+      if (block >= start && block < end) found.push({ tree: 'list', block, level: 0 });
+    });
+    return found;
+  }
+}
+
+/** Errors that are about one unit: another one may be moved all the same. */
+function isPassing(error: unknown): boolean {
+  if (error instanceof RunTaken || error instanceof FileChanged) return true;
+  return error instanceof CadastreError && (error.family === 'no-space' || error.code === 'DATA_CHECKSUM');
+}
