@@ -147,11 +147,11 @@ class Settlement {
   }
 
   #apply({ ag, agBlock, blockCount, claimants }: Verdict, claimant: Claimant, effect: Effect): void {
-    const { inode, attr, fileBlock, home, kind, unwritten, beyondEnd } = claimant;
+    const { inode, attr, fileBlock, home, homeUnwritten, kind, unwritten, beyondEnd } = claimant;
     if (inode < 0) return;
     const here = this.#state.geometry.fsBlock(ag, agBlock);
     const edits = this.#edits;
-    if (effect === 'restored') edits.map(inode, attr, fileBlock, blockCount, home);
+    if (effect === 'restored') edits.map(inode, attr, fileBlock, blockCount, home, homeUnwritten);
     else if (effect === 'copied') edits.copy(inode, attr, fileBlock, blockCount, here);
     else if (effect === 'fresh') edits.renew(inode, attr, fileBlock, blockCount);
     else if (effect === 'rebuilt' && kind === 'extent-tree') edits.rewrite(inode, attr);
@@ -223,6 +223,7 @@ class Settlement {
         unwritten: false,
         registered: exact && exact[row] === 1,
         home: -1,
+        homeUnwritten: false,
         beyondEnd: false,
       });
     });

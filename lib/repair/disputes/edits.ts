@@ -20,6 +20,8 @@ interface Edit {
   readonly source: number;
   /** New blocks without content. */
   readonly fresh: boolean;
+  /** State of a target; undefined: as the fork had it. */
+  readonly unwritten?: boolean;
 }
 
 interface ForkEdits {
@@ -50,8 +52,8 @@ export class Edits {
     this.#of(inode, attr).push({ fileBlock, blockCount, target: -1, source: -1, fresh: false });
   }
   /** These blocks are mapped there. @param target fs block. */
-  map(inode: number, attr: boolean, fileBlock: number, blockCount: number, target: number): void {
-    this.#of(inode, attr).push({ fileBlock, blockCount, target, source: -1, fresh: false });
+  map(inode: number, attr: boolean, fileBlock: number, blockCount: number, target: number, unwritten: boolean): void {
+    this.#of(inode, attr).push({ fileBlock, blockCount, target, source: -1, fresh: false, unwritten });
   }
   /** New blocks with the bytes of others. @param source fs block. */
   copy(inode: number, attr: boolean, fileBlock: number, blockCount: number, source: number): void {
@@ -130,7 +132,10 @@ export function edited(extents: ForkExtents, edits: readonly Edit[]): ForkExtent
       const to = Math.min(end, edit.fileBlock + edit.blockCount);
       if (to <= from) continue;
       if (from > at) out.push(at, start + (at - first), from - at, unwritten);
-      if (edit.target >= 0) out.push(from, edit.target + (from - edit.fileBlock), to - from, unwritten || edit.fresh);
+      if (edit.target >= 0) {
+        const state = edit.unwritten ?? (unwritten || edit.fresh);
+        out.push(from, edit.target + (from - edit.fileBlock), to - from, state);
+      }
       at = to;
     }
     if (at < end) out.push(at, start + (at - first), end - at, unwritten);

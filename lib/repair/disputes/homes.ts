@@ -5,7 +5,7 @@
  *   fork of A   0 ──> X ──┐                     X is B's (or free, or somebody else's by the register)
  *   register    A: 0 ──> Y,  B: 5 ──> X         Y is claimed by nobody: A goes back to Y and no byte is lost
  *
- * 1. A home may be claimed by somebody who is himself in the wrong place: chains and rings are solved together, by
+ * 1. Who is registered at the home as well shares it. Others there may be in the wrong place themselves: chains and rings are solved together, by
  *    dropping moves whose home stays taken until nothing changes.
  * 2. The fork is the primary structure: only a claim that collides with another, or that stands in recorded free space
  *    while its home does not, is moved, and those that must make room for it. Everything else is the register's error.
@@ -14,7 +14,7 @@
  */
 import { RMAP_ATTR_FORK } from '../../../formats/btree-blocks.ts';
 import type { Evidence } from './evidence.ts';
-import { isTreeBlock } from './register.ts';
+import { type Home, isTreeBlock } from './register.ts';
 
 /** A part of a claim that goes home. */
 export interface Move {
@@ -24,6 +24,8 @@ export interface Move {
   readonly blockCount: number;
   /** fs block. */
   readonly home: number;
+  /** Its blocks hold nothing yet. */
+  readonly unwritten: boolean;
 }
 
 /** By AG, by row: moves in ascending order of blocks. */
@@ -90,8 +92,8 @@ class HomeFinder {
     const stretches = register.ask(inode, attr, table.fileBlock(row), table.count[row]!, geometry.fsBlock(ag, start));
     for (const { skip, count, registered, homes } of stretches) {
       if (registered) continue;
-      const home = homes.find((each) => this.#isPossible(each, count));
-      if (home !== undefined) this.#split(ag, row, skip, count, home);
+      const home = homes.find(({ fsBlock }) => this.#isPossible(fsBlock, count));
+      if (home) this.#split(ag, row, skip, count, home);
     }
   }
 
@@ -104,7 +106,7 @@ class HomeFinder {
   }
 
   /** Cut a stretch where the claims on its home begin and end, so that every piece is wholly claimed or wholly not. */
-  #split(ag: number, row: number, skip: number, count: number, home: number): void {
+  #split(ag: number, row: number, skip: number, count: number, { fsBlock: home, unwritten }: Home): void {
     const evidence = this.#evidence;
     const { geometry } = evidence;
     const homeAg = geometry.agOfFsBlock(home);
@@ -116,7 +118,7 @@ class HomeFinder {
       const start = Math.max(from, table.start[other]!);
       const end = Math.min(from + count, table.start[other]! + table.count[other]!);
       cuts.add(start).add(end);
-      claimed.push({ row: other, from: start, to: end });
+      if (!this.#mayShare(ag, row, homeAg, other, start, end)) claimed.push({ row: other, from: start, to: end });
     });
     const edges = [...cuts].sort((a, b) => a - b);
     for (let e = 0; e + 1 < edges.length; e++) {
@@ -131,11 +133,26 @@ class HomeFinder {
         agBlock: evidence.table(ag).start[row]! + skip + (at - from),
         blockCount: end - at,
         home: geometry.fsBlock(homeAg, at),
+        unwritten: unwritten && this.#evidence.checksums(geometry.fsBlock(homeAg, at), 1).known === 0,
         occupants,
         isValid: true,
         isNeeded: false,
       });
     }
+  }
+
+  /** Somebody at home who is registered there, too: blocks that are shared. */
+  #mayShare(ag: number, row: number, homeAg: number, other: number, from: number, to: number): boolean {
+    const evidence = this.#evidence;
+    const { geometry, register } = evidence;
+    if (!geometry.features.reflink || evidence.kind(ag, row) !== 'data' || evidence.kind(homeAg, other) !== 'data') {
+      return false;
+    }
+    if (evidence.exact(homeAg)?.[other] === 1) return true;
+    const table = evidence.table(homeAg);
+    const fileBlock = table.fileBlock(other) + (from - table.start[other]!);
+    const stretches = register.ask(table.owner(other), false, fileBlock, to - from, geometry.fsBlock(homeAg, from));
+    return stretches.every(({ registered }) => registered);
   }
 
   #add(candidate: Candidate): void {

@@ -7,7 +7,7 @@
  * 2. That the register does not name a claim means something only where its tree could be read to the end. What it names
  *    elsewhere means something wherever it was read.
  */
-import { RMAP_ATTR_FORK, RMAP_BMBT_BLOCK } from '../../../formats/btree-blocks.ts';
+import { RMAP_ATTR_FORK, RMAP_BMBT_BLOCK, RMAP_UNWRITTEN } from '../../../formats/btree-blocks.ts';
 import type { Geometry } from '../../../formats/geometry.ts';
 import type { Observed } from '../../check/check.ts';
 import { type ExtentTable, plain } from '../../check/claims.ts';
@@ -19,8 +19,13 @@ export interface Stretch {
   readonly count: number;
   /** The register has these blocks at this place of this fork. */
   readonly registered: boolean;
-  /** Where else it says that this place of the fork is (fs blocks). */
-  readonly homes: readonly number[];
+  /** Where else it says that this place of the fork is. */
+  readonly homes: readonly Home[];
+}
+
+export interface Home {
+  readonly fsBlock: number;
+  readonly unwritten: boolean;
 }
 
 /** Rows of one fork in the index. */
@@ -39,6 +44,7 @@ export class Register {
   readonly #fileBlock: number[] = [];
   readonly #fsBlock: number[] = [];
   readonly #count: number[] = [];
+  readonly #unwritten: boolean[] = [];
   #order = new Uint32Array(0);
   readonly #rows = new Map<string, Rows>();
 
@@ -74,6 +80,7 @@ export class Register {
         this.#fileBlock.push(table.fileBlock(row));
         this.#fsBlock.push(this.#geometry.fsBlock(ag, table.start[row]!));
         this.#count.push(table.count[row]!);
+        this.#unwritten.push((table.offsetHi[row]! & RMAP_UNWRITTEN) !== 0);
       }
     }
     const order = Uint32Array.from(keys, (_, i) => i);
@@ -104,14 +111,14 @@ export class Register {
     const stretches: Stretch[] = [];
     for (let e = 0; e + 1 < edges.length; e++) {
       const skip = edges[e]!;
-      const homes: number[] = [];
+      const homes: Home[] = [];
       let registered = false;
       for (const i of near) {
         const into = fileBlock + skip - this.#fileBlock[i]!;
         if (into < 0 || into >= this.#count[i]!) continue;
         const at = this.#fsBlock[i]! + into;
         if (at === fsBlock + skip) registered = true;
-        else homes.push(at);
+        else homes.push({ fsBlock: at, unwritten: this.#unwritten[i]! });
       }
       stretches.push({ skip, count: edges[e + 1]! - skip, registered, homes });
     }

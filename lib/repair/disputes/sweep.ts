@@ -28,8 +28,9 @@ export interface Claimant {
   readonly unwritten: boolean;
   /** What the register says of the claim; undefined when it cannot be asked. */
   readonly registered: boolean | undefined;
-  /** fs block it goes back to, or -1. */
+  /** fs block it goes back to, or -1; and whether nothing is written there. */
   readonly home: number;
+  readonly homeUnwritten: boolean;
   /** Data behind the end of the file: nobody can read it. */
   readonly beyondEnd: boolean;
 }
@@ -127,6 +128,7 @@ function isSame(a: Dispute, b: Dispute): boolean {
         one.registered === other.registered &&
         one.beyondEnd === other.beyondEnd &&
         one.kind === other.kind &&
+        one.homeUnwritten === other.homeUnwritten &&
         goesOn
       );
     })
@@ -279,6 +281,7 @@ class ClusterSweep {
         unwritten: kind === 'data' && (table.offsetHi[row]! & RMAP_UNWRITTEN) !== 0,
         registered: this.#registered(row, skip),
         home: move ? move.home + (from - move.agBlock) : -1,
+        homeUnwritten: move?.unwritten === true,
         beyondEnd: kind === 'data' && fileBlock * blockSize >= evidence.facts(inode).size,
       });
     }
@@ -292,6 +295,7 @@ class ClusterSweep {
         unwritten: false,
         registered: undefined,
         home: -1,
+        homeUnwritten: false,
         beyondEnd: false,
       });
     }

@@ -136,7 +136,9 @@ class Judge {
     const { attr, regular, doubted, preallocated } = this.#of;
     if (attr || !regular) return false;
     const isSummed = this.#witness.isChecksummed(start, count);
-    if (isSummed !== undefined && (register === undefined || register !== fork)) return !isSummed;
+    // Blocks that the register does not give the fork may be somebody's metadata, which has no checksums either.
+    if (isSummed !== undefined && register === undefined) return fork && !isSummed;
+    if (isSummed !== undefined && register !== fork) return !isSummed;
     if (register === undefined || register === fork) return fork;
     if (doubted) return register;
     // Kernels leave unwritten extents only where somebody asked for space: without that the register is right.
