@@ -14,6 +14,7 @@ import { type CheckResult, check } from '../check/check.ts';
 import { Cancelled, CheckContext } from '../check/context.ts';
 import { observeLog } from '../check/observe/log.ts';
 import { observePrimary } from '../check/observe/superblocks.ts';
+import { pathsOf } from '../check/paths.ts';
 import { ProblemLog } from '../check/problems.ts';
 import type { Device } from '../device/device.ts';
 import { settleDisputes } from './disputes/disputes.ts';
@@ -81,6 +82,7 @@ class Repair {
     const isBetter = first.clean || first.problemCount < begun.problemCount || this.#steps.length > 0;
     const changed = this.#steps.length > 0 || (!plan.isUnchanged && isBetter);
     if (changed && !this.#options.dryRun) this.#write(geometry, plan, begun, first);
+    this.#addPaths(first);
     const early = this.#early;
     return {
       clean: first.clean,
@@ -103,7 +105,7 @@ class Repair {
     const { progress } = this.#options;
     const found = findSuperblock(device, (done, total) => progress?.('superblock', done, total));
     let { geometry } = found;
-    observePrimary(device, this.#early);
+    this.#noteSuperblock(found.changes.length > 0);
     const lower = new PlanDevice(device);
     if (device.size < found.imageBytes) {
       const missing = found.imageBytes - device.size;
@@ -128,6 +130,35 @@ class Repair {
       geometry = findSuperblock(log.device).geometry;
     }
     return { geometry, lower: log?.device ?? lower };
+  }
+
+  /** Paths, as they are after the repair, of everything the report names by inode. */
+  #addPaths({ observed }: CheckResult): void {
+    const { decisions, actions, losses } = this.#report;
+    const named = [...actions, ...losses, ...decisions.flatMap(({ claimants }) => claimants)];
+    const nameless = named.filter((each) => each.inode !== undefined && each.path === undefined);
+    if (!observed || nameless.length === 0) return;
+    const inodes = new Set(nameless.map((each) => each.inode!));
+    const paths = pathsOf(observed.context, observed.inodes, inodes);
+    for (const each of nameless) {
+      const path = paths.get(each.inode!);
+      if (path !== undefined) each.path = path;
+    }
+  }
+
+  /** What a check would say of the primary superblock; that there is none is no end, now that another was found. */
+  #noteSuperblock(isReplaced: boolean): void {
+    const seen = new ProblemLog(DEFAULT_MAX_PROBLEMS);
+    observePrimary(this.#device, seen);
+    const isKnown = seen.problems.every(({ code }) => code !== 'UNSUPPORTED');
+    if (isKnown && (seen.total > 0 || !isReplaced)) {
+      for (const { code, where, expected, found, rule } of seen.problems) {
+        this.#early.add(code, where, expected, found, rule === undefined ? {} : { rule });
+      }
+    } else if (isReplaced) {
+      const where = { ag: 0, structure: 'Superblock', field: isKnown ? 'geometry' : 'magicnum' };
+      this.#early.add('SUPERBLOCK_BAD', where, 'what its copies say', isKnown ? 'something else' : 'no superblock');
+    }
   }
 
   #check(phase: string, device: Device): CheckResult {

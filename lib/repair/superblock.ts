@@ -391,10 +391,13 @@ function finish(device: Device, sector: Uint8Array, head: Uint8Array, found: rea
     sb.rootino = oldIsRoot && !rightIsRoot ? before : right;
     if (sb.rootino !== before && found.length === 0) say('rootino', before, right);
   }
+  sealCrc(bytes, Superblock.offsets.crc); // the rules behind the sizes are looked at only when it is right
   const { minor } = verifySuperblock(bytes, ANY_SIZE);
   for (const { field, expected, code } of minor) {
     if (code === 'BAD_COUNT') continue;
-    changes.push(...mendMinor(bytes, field, expected));
+    const said = mendMinor(bytes, field, expected);
+    // A sector that is written anew as a whole needs no list of what else is new in it.
+    if (found.length === 0) changes.push(...said);
   }
   const geometry = new Geometry(viewOf(bytes.slice()), dialect);
   for (const field of ['uquotino', 'gquotino', 'pquotino'] as const) {

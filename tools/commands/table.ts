@@ -43,6 +43,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   entry('undo', 'put back what an edit with --undo has changed', () => import('./undo.ts')),
   entry('log', 'what waits in the log; replay or discard it', () => import('./log.ts')),
   entry('check', 'verify everything; exit status 0 clean, 4 problems', () => import('./check.ts'), FSCK),
+  entry('repair', 'mend everything, say every decision; exit status as fsck', () => import('./repair.ts'), FSCK),
   entry('owners', 'who owns a block', () => import('./owners.ts')),
   entry('db', 'show any structure by name', () => import('./db.ts')),
   entry('damage', 'break any structure on purpose: for tests and training', () => import('./damage.ts')),

@@ -14,6 +14,8 @@ const HINTS: Record<string, string> = {
   DATA_CHECKSUM: '`cadastre check --data` lists every damaged block',
   ESCAPED_PATH: 'bytes of a name that is not UTF-8 are written \\xNN',
   BAD_PATH: 'start the path with /; bytes that are not UTF-8 are written \\xNN',
+  LOG_REPLAY: '--discard-log throws the log away, and what was only in it',
+  NO_SUPERBLOCK: 'is it the right file, and its beginning? a partition inside a disk image must be cut out first',
   SHORT_IMAGE: 'the image was cut off: copy it again, whole',
 };
 
