@@ -28,6 +28,7 @@ import {
   S_IFMT,
 } from './inode.ts';
 import { getU64, NULL32 } from './struct.ts';
+import { MAX_SYMLINK } from './symlink.ts';
 
 export {
   attrExtentCount,
@@ -41,8 +42,6 @@ export {
 } from './inode.ts';
 
 const CRC = InodeCore.offsets.crc;
-/** Longest symlink target in bytes. */
-export const MAX_SYMLINK_BYTES = 1024;
 /** A directory's data space ends where its leaf space starts (7.1). */
 const MAX_DIRECTORY_BYTES = 2 ** 35;
 const MAX_EXACT = Number.MAX_SAFE_INTEGER;
@@ -212,8 +211,8 @@ function allocatedFault(view: DataView, offset: number, geometry: Geometry, mode
       break;
     case MODE.SYMLINK:
       if (format !== FORMAT.LOCAL && format !== FORMAT.EXTENTS) return badFormat(format, '1 or 2 for a symlink');
-      if ((size === 0 && linked) || size > MAX_SYMLINK_BYTES) {
-        return fault('BAD_VALUE', 'size', `1..${MAX_SYMLINK_BYTES} for a symlink`, size);
+      if ((size === 0 && linked) || size > MAX_SYMLINK) {
+        return fault('BAD_VALUE', 'size', `1..${MAX_SYMLINK} for a symlink`, size);
       }
       break;
     case MODE.CHAR:

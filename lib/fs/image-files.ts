@@ -12,7 +12,7 @@ import type { Time } from '../../formats/time.ts';
 import { cloneRange } from '../clone/clone-range.ts';
 import type { Device } from '../device/device.ts';
 import { OverlayDevice } from '../device/overlay.ts';
-import { fileError } from '../errors.ts';
+import { type CadastreError, fileError } from '../errors.ts';
 import { Fork } from '../file/fork.ts';
 import type { Inode } from '../file/inode.ts';
 import { readSymlink } from '../file/symlink.ts';
@@ -24,11 +24,11 @@ import { chmod, chown, setTimes } from '../volume/metadata.ts';
 import { create, letGo, link, rename, unlink } from '../volume/names.ts';
 import { openSuperblock } from '../volume/open.ts';
 import { assertMayChange, assertMayWrite, isImmutable } from '../volume/protection.ts';
+import { TreeRemover } from '../volume/tree-remove.ts';
 import { compareNames, type DirectoryEntry, Volume } from '../volume/volume.ts';
 import { ACCESS, OPEN } from './flags.ts';
 import { type Follow, lookupPath, type Place, resolvePath, tooLong } from './lookup.ts';
 import { Names } from './name-rules.ts';
-import { removeTree } from './remove-tree.ts';
 import { type FileStat, statInode } from './stat.ts';
 
 export interface ImageFilesOptions extends EditorOptions {
@@ -349,7 +349,10 @@ export class ImageFiles {
     if (place.last === 'root') throw fileError('EBUSY', 'the root directory stays');
     if (place.last !== 'name') throw fileError('EINVAL', 'a tree is not removed as . or ..');
     if (place.slash && place.inode && !place.inode.isDirectory) throw fileError('ENOTDIR', 'it is not a directory');
-    removeTree(editor, place.directory, place.name);
+    const failed = (error: CadastreError): never => {
+      throw error;
+    };
+    new TreeRemover(editor, failed).remove(place.directory, place.name, path);
   }
 
   rename(from: Uint8Array, to: Uint8Array): void {

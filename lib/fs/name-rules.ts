@@ -4,8 +4,11 @@ import { forEachEntry, parentOf } from '../directory/directory.ts';
 import { corrupt, fileError } from '../errors.ts';
 import { readFork } from '../file/inode-fork-blocks.ts';
 import { joinPath } from '../volume/path.ts';
-import { MAX_DEPTH, type Volume } from '../volume/volume.ts';
+import type { Volume } from '../volume/volume.ts';
 import { lookupPath, type Place } from './lookup.ts';
+
+/** Directories above each other: more than any path has, so a loop. */
+const MAX_DEPTH = 4096;
 
 const ROOT = Uint8Array.of(0x2f);
 

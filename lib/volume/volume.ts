@@ -9,19 +9,17 @@ import { BufferCache, DEFAULT_CACHE_BYTES } from '../buffer/cache.ts';
 import type { BlockReader } from '../buffer/transaction.ts';
 import type { Device } from '../device/device.ts';
 import { forEachEntry, lookup, parentOf } from '../directory/directory.ts';
-import { corrupt, fileError } from '../errors.ts';
+import { fileError } from '../errors.ts';
 import { Inode } from '../file/inode.ts';
 import { readFork } from '../file/inode-fork-blocks.ts';
 import { FileReader } from '../file/read.ts';
 import { readSymlink } from '../file/symlink.ts';
 import { Space } from '../space/space.ts';
 import { type OpenedSuperblock, openSuperblock } from './open.ts';
-import { joinPath, pathBytes, showPath, splitPath } from './path.ts';
+import { pathBytes, showPath, splitPath } from './path.ts';
 
 /** Symlinks followed in one path before it counts as a loop. */
 const MAX_SYMLINKS = 40;
-/** Directory levels below which a tree walk does not go: deeper than any path, so a loop. */
-export const MAX_DEPTH = 4096;
 
 export interface VolumeOptions {
   cacheBytes?: number;
@@ -123,26 +121,6 @@ export class Volume {
 
   fileReader(inode: Inode): FileReader {
     return new FileReader(inode, this.device, this.space);
-  }
-
-  /**
-   * Walk a tree: the start itself first, then every entry below, directories before what is in them, sorted. A directory
-   * that contains itself ends in `corrupt` DIRECTORY_LOOP. Return true from `visit` to leave a directory's content out.
-   */
-  walk(start: Inode, path: Uint8Array, visit: (path: Uint8Array, inode: Inode, depth: number) => boolean | void): void {
-    const above = new Set<number>();
-    const step = (inode: Inode, at: Uint8Array, depth: number): void => {
-      if (visit(at, inode, depth) || !inode.isDirectory) return;
-      if (above.has(inode.number) || depth > MAX_DEPTH) {
-        throw corrupt('DIRECTORY_LOOP', `${showPath(at)} contains itself`, {
-          where: { inode: inode.number, path: showPath(at) },
-        });
-      }
-      above.add(inode.number);
-      for (const entry of this.sortedEntries(inode)) step(this.inode(entry.inode), joinPath(at, entry.name), depth + 1);
-      above.delete(inode.number);
-    };
-    step(start, path, 0);
   }
 
   close(): void {

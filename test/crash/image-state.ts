@@ -4,6 +4,7 @@ import type { Inode } from '../../lib/file/inode.ts';
 import { readSymlink } from '../../lib/file/symlink.ts';
 import { listXattrs } from '../../lib/volume/metadata.ts';
 import type { Volume } from '../../lib/volume/volume.ts';
+import { everyObject } from '../support/every-object.ts';
 import { describeObject, type Entry, hashOf, type State, valueText } from './model.ts';
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
@@ -11,7 +12,7 @@ const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1'
 /** Everything in a volume, read through its cache: also while it is being edited. */
 export function stateOf(volume: Volume): State {
   const state = new Map<string, Entry>();
-  volume.walk(volume.root, Uint8Array.of(0x2f), (path, inode) => {
+  everyObject(volume, '/', (path, inode) => {
     state.set(text(path), entryOf(volume, inode));
   });
   return state;

@@ -12,6 +12,7 @@ import { Volume } from '../../lib/volume/volume.ts';
 import { toLinux } from '../../lib/xattr/linux-names.ts';
 import { forEachAttribute } from '../../lib/xattr/read.ts';
 import { contentDigest, escapeBytes, type TreeEntry, timeDigest, xattrDigest } from './digest.ts';
+import { everyObject } from './every-object.ts';
 
 const TYPES: Record<number, TreeEntry['type']> = {
   [MODE.FILE]: 'file',
@@ -26,7 +27,7 @@ const TYPES: Record<number, TreeEntry['type']> = {
 /** The digest of a whole image; `identity` adds inode numbers, blocks, atime and ctime as digestTree does. */
 export function digestVolume(volume: Volume, options: { identity?: boolean } = {}): TreeEntry[] {
   const found: { key: Buffer; entry: TreeEntry }[] = [];
-  volume.walk(volume.root, new Uint8Array(0), (path, inode) => {
+  everyObject(volume, '', (path, inode) => {
     found.push({ key: Buffer.from(path), entry: entryOf(volume, path, inode, options.identity === true) });
   });
   found.sort((a, b) => Buffer.compare(a.key, b.key));
