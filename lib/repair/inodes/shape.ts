@@ -21,7 +21,7 @@ import {
   maxRootRecords,
   S_IFMT,
 } from '../../../formats/inode.ts';
-import { MAX_SYMLINK_BYTES } from '../../../formats/inode-verify.ts';
+import { MAX_SYMLINK } from '../../../formats/symlink.ts';
 import { getU64 } from '../../../formats/struct.ts';
 import type { PlanReader } from '../forks/plan-reader.ts';
 import { forkEnd, isPossible, Records } from '../forks/records.ts';
@@ -201,7 +201,7 @@ class ShapeFinder {
     }
     const length = textLength(fork);
     if (length === 0) return AGAINST / 2;
-    if (length === size && size <= MAX_SYMLINK_BYTES) return (length > 1 ? PROVEN : LIKELY) - wrongCount;
+    if (length === size && size <= MAX_SYMLINK) return (length > 1 ? PROVEN : LIKELY) - wrongCount;
     return (length > 2 ? LIKELY : 0) - wrongCount;
   }
 
