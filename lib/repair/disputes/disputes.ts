@@ -10,6 +10,7 @@
 
 import { pathsOf } from '../../check/paths.ts';
 import type { Problem, ProblemCode } from '../../check/problems.ts';
+import type { Loss } from '../report.ts';
 import type { RepairState } from '../state.ts';
 import { Edits } from './edits.ts';
 import { Evidence } from './evidence.ts';
@@ -42,13 +43,20 @@ export function settleDisputes(state: RepairState): void {
   const { observed } = state.first;
   if (!observed) return;
   const ags = agsToLookAt(state);
-  if (ags.length === 0) return;
+  const dropped = extentsDropped(state);
+  if (ags.length === 0 && dropped.length === 0) return;
   const evidence = new Evidence(state, observed);
   const suspects = evidence.claims.tables.map((_, ag) =>
     ags.includes(ag) ? suspectRows(evidence, ag) : new Set<number>(),
   );
   const moves = findMoves(evidence, suspects);
-  new Settlement(state, evidence).run(ags, moves);
+  new Settlement(state, evidence, dropped).run(ags, moves);
+}
+
+/** Extents that stage 1 had to drop, where no register says which blocks were meant. */
+function extentsDropped({ report, first, geometry }: RepairState): Loss[] {
+  if (geometry.features.rmapbt && first.observed!.trees.every(({ seen }) => seen.rmapbt?.complete)) return [];
+  return report.losses.filter(({ what, inode, blockCount }) => what === 'extents' && inode !== undefined && blockCount);
 }
 
 function agsToLookAt({ first, claims, geometry }: RepairState): number[] {
@@ -77,7 +85,9 @@ class Settlement {
   readonly #suspects = new Set<number>();
   #unnamed = 0;
 
-  constructor(state: RepairState, evidence: Evidence) {
+  /** @param dropped extents whose blocks somebody may be missing, too. */
+  constructor(state: RepairState, evidence: Evidence, dropped: readonly Loss[]) {
+    for (const { inode, blockCount } of dropped) this.#losses.add(inode!, blockCount!, blockCount!);
     this.#state = state;
     this.#evidence = evidence;
     this.#rule = state.options.conflicts ?? 'auto';

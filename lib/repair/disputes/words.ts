@@ -101,7 +101,7 @@ function homes(evidence: Evidence, { claimants, blockCount }: Verdict, said: str
       blockCount === 1 ? `file block ${fileBlock}` : `file blocks ${fileBlock}-${fileBlock + blockCount - 1}`;
     const where = rangeOf(evidence, home, blockCount);
     said.push(
-      `the reverse map names ${where} as the home of ${nameOf(claimant)}, ${place}; nobody else needs them${also}`,
+      `the reverse map names ${where} as the home of ${nameOf(claimant)}, ${place}; nobody is in the way${also}`,
     );
     const sums = evidence.checksums(home, blockCount);
     if (sums.known > 0) said.push(`${sums.match} of ${sums.known} blocks looked at there match their checksums`);
