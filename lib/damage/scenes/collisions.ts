@@ -5,6 +5,7 @@ import type { PlacedExtent } from '../fork-map.ts';
 import type { FileMap, Stage } from './stage.ts';
 
 const blocks = (count: number): string => (count === 1 ? '1 block' : `${count} blocks`);
+const lie = (count: number): string => (count === 1 ? 'lies' : 'lie');
 
 /** An extent of a file. */
 interface Piece {
@@ -37,7 +38,8 @@ export function crossLink(stage: Stage): string {
   const [owner, claimant] = pair(stage, (a, b) => a.blockCount >= b.blockCount);
   stage.aim(claimant.extent, owner.extent.startBlock);
   involve(stage, owner.file, claimant.file);
-  return `${blocks(claimant.extent.blockCount)} of ${claimant.file.path} now lie on the start of ${owner.file.path}`;
+  const { blockCount } = claimant.extent;
+  return `${blocks(blockCount)} of ${claimant.file.path} now ${lie(blockCount)} on the start of ${owner.file.path}`;
 }
 
 export function crossLinkPart(stage: Stage): string {
@@ -45,7 +47,8 @@ export function crossLinkPart(stage: Stage): string {
   const skip = owner.extent.blockCount - claimant.extent.blockCount;
   stage.aim(claimant.extent, owner.extent.startBlock + skip);
   involve(stage, owner.file, claimant.file);
-  return `${blocks(claimant.extent.blockCount)} of ${claimant.file.path} now lie on the end of an extent of ${owner.file.path}`;
+  const { blockCount } = claimant.extent;
+  return `${blocks(blockCount)} of ${claimant.file.path} now ${lie(blockCount)} on the end of an extent of ${owner.file.path}`;
 }
 
 export function crossLinkThree(stage: Stage): string {

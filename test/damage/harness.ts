@@ -1,0 +1,114 @@
+/**
+ * One case of the damage suite, from damage to verdict: found, repaired, clean afterwards, nothing left to do, and whose
+ * bytes survived. Throws nothing for what repair does wrong: that is what is to be reported.
+ */
+import { type CheckResult, check } from '../../lib/check/check.ts';
+import { damage, type FieldChange } from '../../lib/damage/damage.ts';
+import type { Device } from '../../lib/device/device.ts';
+import { OverlayDevice } from '../../lib/device/overlay.ts';
+import { repair } from '../../lib/repair/repair.ts';
+import { caseLine, type DamageCase } from './cases.ts';
+import { compareContent, contentOf, type Held, type Kept } from './content.ts';
+import type { DamageImage } from './image.ts';
+import { missedLine, whyUnvalidated } from './unvalidated.ts';
+
+export interface Judged {
+  readonly each: DamageCase;
+  readonly change: FieldChange;
+  readonly found: boolean;
+  readonly failures: readonly string[];
+  /** After the repair; undefined when there was nothing to repair, or it threw. */
+  readonly kept: Kept | undefined;
+  readonly milliseconds: number;
+}
+
+const CHECK = { data: true, maxProblems: 50 } as const;
+/** Longest that check and repair of one small image may take. */
+export const MOST_MILLISECONDS = 20_000;
+
+/** Structures that say again what others say: damaging them costs no file. */
+const REDUNDANT =
+  /^(superblock|agf|agi|agfl|bnobt|cntbt|inobt|finobt|rmapbt|refcountbt|csumbt|dir-leaf1|dir-leafn|dir-free|log-record)$/;
+
+const contents = new Map<string, ReadonlyMap<string, Held>>();
+
+export function contentBefore(image: DamageImage): ReadonlyMap<string, Held> {
+  let held = contents.get(image.name);
+  if (!held) contents.set(image.name, (held = contentOf(image.device)));
+  return held;
+}
+
+/** Judge a case. @param withRepair otherwise only whether the check finds it. Undefined when the verb changed nothing. */
+export function judge(each: DamageCase, withRepair: boolean): Judged | undefined {
+  const device = new OverlayDevice(each.image.device);
+  const change = damage(device, each.image.geometry, each.spec);
+  if (change.before === change.after) return undefined;
+  const start = performance.now();
+  const failures: string[] = [];
+  const result = check(device, CHECK);
+  if (result.clean && whyUnvalidated(each, change) === undefined) failures.push(missedLine(each, change));
+  const kept = withRepair && !result.clean ? repairAndCompare(each.image, device, failures, mayLose(each)) : undefined;
+  const milliseconds = performance.now() - start;
+  if (milliseconds > MOST_MILLISECONDS) failures.push(`took ${Math.round(milliseconds)} ms`);
+  return { each, change, found: !result.clean, failures, kept, milliseconds };
+}
+
+/** Repair twice, check, count. @param mayLose whose bytes may be gone: an inode number; undefined = nobody's. */
+export function repairAndCompare(
+  image: DamageImage,
+  device: Device,
+  failures: string[],
+  mayLose: ((held: Held) => boolean) | undefined,
+): Kept | undefined {
+  try {
+    const result = repair(device, {});
+    if (!result.clean) failures.push(`repair is not clean: ${problemsOf(result.remaining)}`);
+    const again = check(device, CHECK);
+    if (result.clean && !again.clean) failures.push(`repair says clean, check does not: ${problemsOf(again.problems)}`);
+    if (result.clean) {
+      const second = repair(new OverlayDevice(device), {});
+      if (second.changed) failures.push(`the second repair writes: ${second.actions.map(({ text }) => text)[0] ?? ''}`);
+    }
+    const kept = compareContent(contentBefore(image), contentOf(device));
+    const lost = mayLose ? kept.lost.filter((held) => !mayLose(held)) : kept.lost;
+    if (lost.length > 0)
+      failures.push(`bytes lost: ${lost.map(({ path }) => path).slice(0, 5)} (${lost.length} files)`);
+    return kept;
+  } catch (error) {
+    const stack = error instanceof Error ? (error.stack ?? '') : '';
+    const at = stack.split('\n').find((line) => /lib\//.test(line)) ?? '';
+    failures.push(`repair throws: ${error} ${at.trim().replace(/file:.*\/lib\//, 'lib/')}`);
+    return undefined;
+  }
+}
+
+/** Whose bytes a damage may cost: the object's whose structure it is. */
+function mayLose({ structure, spec }: DamageCase): ((held: Held) => boolean) | undefined {
+  if (REDUNDANT.test(structure)) return undefined;
+  const { place } = spec;
+  const inode = 'inode' in place ? place.inode : -1;
+  return (held) => held.inode === inode;
+}
+
+function problemsOf(problems: CheckResult['problems']): string {
+  return problems
+    .slice(0, 3)
+    .map(({ code, message }) => `${code} ${message}`)
+    .join(' | ');
+}
+
+/** Failures as text: a heading for each structure, the case as it can be typed, what happened. */
+export function failureReport(judged: readonly Judged[]): string {
+  const groups = new Map<string, string[]>();
+  for (const { each, failures } of judged) {
+    for (const failure of failures) {
+      const lines = groups.get(each.structure) ?? [];
+      lines.push(`- \`${caseLine(each)}\` seed ${each.spec.seed}: ${failure}`);
+      groups.set(each.structure, lines);
+    }
+  }
+  return [...groups]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([structure, lines]) => `## ${structure} (${lines.length})\n${lines.join('\n')}\n`)
+    .join('\n');
+}

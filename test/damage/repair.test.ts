@@ -1,0 +1,49 @@
+/**
+ * Damage repaired: a sample of the field suite and the canned scenes through repair. Clean on the second check, nothing to
+ * write on the second repair, and no file's bytes lost that the damage did not hit. CADASTRE_DAMAGE_REPAIR=N cases for each
+ * image (default 0 until repair is whole); FULL=1 runs all.
+ */
+import { describe, expect, it } from 'vitest';
+import { playScene, SCENES } from '../../lib/damage/scenes/scenes.ts';
+import { OverlayDevice } from '../../lib/device/overlay.ts';
+import { CadastreError } from '../../lib/errors.ts';
+import { casesOf, sample } from './cases.ts';
+import { failureReport, type Judged, judge, repairAndCompare } from './harness.ts';
+import { damageImage, IMAGE_NAMES } from './image.ts';
+
+const isFull = process.env.FULL === '1';
+const cases = isFull ? Number.POSITIVE_INFINITY : Number(process.env.CADASTRE_DAMAGE_REPAIR ?? 0);
+const seed = Number(process.env.CADASTRE_SEED ?? Math.floor(Date.now() / 86_400_000));
+const BATCH = 100;
+
+/** Scenes that take bytes of files away for good: only the image must come out sound. */
+const LOSSY = /^(wipe-|cut|swapped-blocks|misdirected-write|file-past-ag-end|lost-)/;
+
+describe.runIf(cases > 0).each(IMAGE_NAMES)('%s', (name) => {
+  const image = damageImage(name);
+  const chosen = sample(casesOf(image), cases, seed);
+  const batches = Array.from({ length: Math.ceil(chosen.length / BATCH) }, (_, i) => i);
+
+  it.each(batches)(`fields are repaired (seed ${seed}, batch %i)`, (batch) => {
+    const judged: Judged[] = [];
+    for (const each of chosen.slice(batch * BATCH, (batch + 1) * BATCH)) {
+      const one = judge(each, true);
+      if (one) judged.push(one);
+    }
+    expect(failureReport(judged)).toBe('');
+  });
+
+  it.each(Object.keys(SCENES))('scene %s is repaired', (scene) => {
+    const device = new OverlayDevice(image.device);
+    let involved: ReadonlySet<string>;
+    try {
+      involved = new Set(playScene(device, image.geometry, scene, { seed }).paths);
+    } catch (error) {
+      if (error instanceof CadastreError && error.code === 'SCENE_IMPOSSIBLE') return;
+      throw error;
+    }
+    const failures: string[] = [];
+    repairAndCompare(image, device, failures, LOSSY.test(scene) ? () => true : ({ path }) => involved.has(path));
+    expect(failures).toEqual([]);
+  });
+});

@@ -1,0 +1,201 @@
+/**
+ * The long damage runs behind `npm run test:damage`: comparisons with xfs_repair, wiped areas, random damage, xfs_db's own
+ * damage. Prints Markdown tables and, for what failed, lines that can be run again. Exit status 1 when something failed.
+ */
+import { parseArgs } from 'node:util';
+import { seeded } from '../../lib/damage/bits.ts';
+import { damage } from '../../lib/damage/damage.ts';
+import { playScene, SCENES, type SceneOptions } from '../../lib/damage/scenes/scenes.ts';
+import { CadastreError } from '../../lib/errors.ts';
+import { openSuperblock } from '../../lib/volume/open.ts';
+import { withTempDir, xfsDb } from '../support/oracle.ts';
+import { areaImage, kernelImages } from './area-images.ts';
+import { caseLine, casesOf, sample } from './cases.ts';
+import { Contest, Tally, tallyTable, writeImageFile } from './contest.ts';
+import { damageImage } from './image.ts';
+import { randomDamage } from './random-damage.ts';
+import { tryRepair } from './survive.ts';
+
+const JUDGED = ['xfs', 'xfs-plain', 'xfs-1k'];
+const WIPES = ['wipe-superblock', 'wipe-64k', 'wipe-1m', 'wipe-ag1', 'wipe-inodes', 'wipe-log', 'wipe-sectors', 'cut'];
+/** Sectors that are overwritten where that is said. */
+const SECTORS = [1, 100, 1000];
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    cases: { type: 'string', default: '300' },
+    runs: { type: 'string', default: '1000' },
+    seed: { type: 'string', default: '1' },
+    files: { type: 'string', default: '20000' },
+    only: { type: 'string' },
+  },
+});
+const seed = Number(values.seed);
+const failures: string[] = [];
+
+/** A note where a run went wrong for us. */
+function fail(line: string): void {
+  failures.push(line);
+  console.error(`FAILED ${line}`);
+}
+
+/** Fields of every structure, repaired by both. */
+function compare(): void {
+  const tallies = new Map<string, Tally>();
+  withTempDir((directory) => {
+    for (const name of JUDGED) {
+      const image = damageImage(name);
+      const base = `${directory}/${name}.img`;
+      writeImageFile(image.device, base);
+      const contest = new Contest(directory, base);
+      const files = new Set([...contest.before.values()].map(({ inode }) => inode)).size;
+      for (const each of sample(casesOf(image), Number(values.cases), seed)) {
+        if (values.only !== undefined && each.structure !== values.only) continue;
+        let changed = true;
+        const round = contest.round((device) => {
+          const { before, after } = damage(device, image.geometry, each.spec);
+          changed = before !== after;
+        });
+        if (!changed) continue;
+        const tally = tallies.get(each.structure) ?? new Tally(each.structure);
+        tallies.set(each.structure, tally);
+        tally.add(round, files);
+        const line = `${caseLine(each)} seed ${each.spec.seed}`;
+        if (!round.ours.clean) fail(`${line}: ${round.ours.note}`);
+        if (round.complaint !== '') fail(`${line}: xfs_repair -n: ${round.complaint.split('\n')[0]}`);
+        const worse = (round.theirs.kept?.intact ?? 0) > (round.ours.kept?.intact ?? 0);
+        if (worse)
+          fail(`${line}: ${round.ours.kept?.intact} files intact, with xfs_repair ${round.theirs.kept?.intact}`);
+      }
+    }
+  });
+  console.log(tallyTable([...tallies.values()], 'structure'));
+}
+
+/** Canned scenes on an image file, with several seeds. */
+function playScenes(contest: Contest, names: readonly string[], tallies: Map<string, Tally>, label: string): void {
+  const files = new Set([...contest.before.values()].map(({ inode }) => inode)).size;
+  const play = (name: string, title: string, options: SceneOptions): void => {
+    let played = true;
+    const round = contest.round((device) => {
+      try {
+        playScene(device, openSuperblock(device).geometry, name, options);
+      } catch (error) {
+        if (!(error instanceof CadastreError && error.code === 'SCENE_IMPOSSIBLE')) throw error;
+        played = false;
+      }
+    });
+    if (!played) return;
+    const tally = tallies.get(title) ?? new Tally(title);
+    tallies.set(title, tally);
+    tally.add(round, files);
+    const line = `${label}: --scene ${name} --seed ${options.seed}${options.count ? ` --count ${options.count}` : ''}`;
+    if (!round.ours.clean) fail(`${line}: ${round.ours.note}`);
+    if (round.complaint !== '') fail(`${line}: xfs_repair -n: ${round.complaint.split('\n')[0]}`);
+    const worse = (round.theirs.kept?.intact ?? 0) > (round.ours.kept?.intact ?? 0);
+    if (worse) fail(`${line}: ${round.ours.kept?.intact} files intact, with xfs_repair ${round.theirs.kept?.intact}`);
+  };
+  for (const name of names) {
+    for (let k = 0; k < 3; k++) {
+      if (name === 'wipe-sectors') play(name, `${name} ${SECTORS[k]}`, { seed: seed + k, count: SECTORS[k]! });
+      else play(name, name, { seed: seed + k });
+    }
+  }
+}
+
+function scenes(): void {
+  const tallies = new Map<string, Tally>();
+  withTempDir((directory) => {
+    for (const name of JUDGED) {
+      const base = `${directory}/${name}.img`;
+      writeImageFile(damageImage(name).device, base);
+      const names = Object.keys(SCENES).filter((each) => values.only === undefined || each === values.only);
+      playScenes(new Contest(directory, base), names, tallies, name);
+    }
+  });
+  console.log(tallyTable([...tallies.values()], 'scene'));
+}
+
+function areas(): void {
+  const tallies = new Map<string, Tally>();
+  withTempDir((directory) => {
+    const base = `${directory}/areas.img`;
+    areaImage(base, Number(values.files));
+    playScenes(new Contest(directory, base), WIPES, tallies, `${values.files} files`);
+  });
+  console.log(tallyTable([...tallies.values()], 'area'));
+}
+
+/** Random damage: repair comes to an end, in bounded memory, and is clean or says why not. */
+function random(): void {
+  const runs = Number(values.runs);
+  const counts: Record<string, number> = {};
+  let slowest = 0;
+  for (let i = 0; i < runs; i++) {
+    const name = ['cadastre', ...JUDGED][i % (1 + JUDGED.length)]!;
+    const { verdict, why, milliseconds } = tryRepair(damageImage(name), (device, image) =>
+      randomDamage(device, image.geometry, seed + i),
+    );
+    counts[verdict] = (counts[verdict] ?? 0) + 1;
+    slowest = Math.max(slowest, milliseconds);
+    if (verdict !== 'clean') fail(`random ${name} seed ${seed + i}: ${verdict}: ${why}`);
+  }
+  const memory = Math.round(process.resourceUsage().maxRSS / 1024);
+  console.log(
+    `${runs} runs from seed ${seed}: ${JSON.stringify(counts)}; longest ${Math.round(slowest)} ms, ${memory} MiB`,
+  );
+}
+
+const TRASHED = [
+  '',
+  '-t bnobt',
+  '-t cntbt',
+  '-t inobt',
+  '-t inode',
+  '-t agf',
+  '-t agi',
+  '-t sb',
+  '-t dir3',
+  '-t attr3',
+];
+
+/** What xfs_db breaks on images that mkfs.xfs and the kernel made. */
+function trash(): void {
+  const tallies = new Map<string, Tally>();
+  withTempDir((directory) => {
+    for (const { name, path } of kernelImages(directory)) {
+      const contest = new Contest(directory, path);
+      const files = new Set([...contest.before.values()].map(({ inode }) => inode)).size;
+      const pick = seeded(seed);
+      for (let i = 0; i < Number(values.runs); i++) {
+        const type = TRASHED[Math.floor(pick() * TRASHED.length)]!;
+        const command = `blocktrash -n ${1 + Math.floor(pick() * 4)} -s ${seed + i} -3 -x 8 -y 2048 ${type}`.trim();
+        const round = contest.round((_device, damaged) => {
+          try {
+            xfsDb(damaged, ['blockget', command], { write: true });
+          } catch {
+            // Nothing of that type: the image is as it was.
+          }
+        });
+        const title = type === '' ? 'any block' : type.slice(3);
+        const tally = tallies.get(title) ?? new Tally(title);
+        tallies.set(title, tally);
+        tally.add(round, files);
+        if (!round.ours.clean) fail(`${name}: ${command}: ${round.ours.note}`);
+        else if (round.complaint !== '') fail(`${name}: ${command}: xfs_repair -n: ${round.complaint.split('\n')[0]}`);
+      }
+    }
+  });
+  console.log(tallyTable([...tallies.values()], 'blocktrash'));
+}
+
+const modes: Record<string, () => void> = { compare, scenes, areas, random, trash };
+const mode = positionals[0] ?? 'compare';
+if (!Object.hasOwn(modes, mode)) {
+  console.error(`no such run: ${mode}; there are fields, ${Object.keys(modes).join(', ')}`);
+  process.exit(2);
+}
+modes[mode]!();
+console.log(failures.length === 0 ? 'no failure' : `${failures.length} failures`);
+process.exit(failures.length === 0 ? 0 : 1);

@@ -1,0 +1,41 @@
+/** Does repair come to an end on whatever this is, and what does it say? */
+import { check } from '../../lib/check/check.ts';
+import type { Device } from '../../lib/device/device.ts';
+import { OverlayDevice } from '../../lib/device/overlay.ts';
+import { CadastreError } from '../../lib/errors.ts';
+import { repair } from '../../lib/repair/repair.ts';
+import type { DamageImage } from './image.ts';
+
+/**
+ * - `clean`: repaired, and a second check agrees.
+ * - `refused`: an error with a code: it says precisely why not.
+ * - `left over`: not clean, and the result says what remains.
+ * - `disagrees`, `unsaid`, `crash`: bugs.
+ */
+export type Verdict = 'clean' | 'refused' | 'left over' | 'disagrees' | 'unsaid' | 'crash';
+
+export interface Survival {
+  readonly verdict: Verdict;
+  readonly why: string;
+  readonly milliseconds: number;
+}
+
+export function tryRepair(image: DamageImage, damage: (device: Device, image: DamageImage) => void): Survival {
+  const device = new OverlayDevice(image.device);
+  damage(device, image);
+  const start = performance.now();
+  const over = (verdict: Verdict, why = ''): Survival => ({ verdict, why, milliseconds: performance.now() - start });
+  try {
+    const { clean, remaining } = repair(device, {});
+    const again = check(device, { maxProblems: 3 });
+    if (clean) return again.clean ? over('clean') : over('disagrees', again.problems[0]?.message);
+    return remaining.length > 0 ? over('left over', remaining[0]!.message) : over('unsaid', 'no reason was given');
+  } catch (error) {
+    if (error instanceof CadastreError && error.family !== 'internal')
+      return over('refused', `${error.code} ${error.message}`);
+    return over(
+      'crash',
+      error instanceof Error ? (error.stack ?? '').split('\n').slice(0, 3).join(' ') : String(error),
+    );
+  }
+}
