@@ -46,6 +46,8 @@ export class Census {
   readonly nameless: NamelessEntry[] = [];
   readonly wrongTypes: WrongType[] = [];
   readonly seconds: SecondEntry[] = [];
+  /** Entries that name a directory that has a place, and say that it is none. Not counted. */
+  readonly mistaken: NamelessEntry[] = [];
   /** Every directory could be read whole: who has no name has none. */
   complete: boolean;
   /** Inode numbers of those whose names have changed since. */
@@ -70,7 +72,20 @@ export class Census {
       if ((state[index]! & STATE.unreadable) !== 0) this.complete = false;
       else if (this.isDirectory(index)) this.#directory(shop, index);
     }
+    this.#weak();
     this.#isOver = true;
+  }
+
+  /** Directories whose only entry says that they are something else have their place there all the same. */
+  #weak(): void {
+    const { table } = this;
+    for (const { directory, name, ftype, inode } of this.wrongTypes) {
+      const target = table.indexOf(inode);
+      if (!this.isDirectory(target)) continue;
+      const isRoot = inode === table.geometry.rootInode;
+      if (table.parent[target] === NONE && !isRoot) this.count(table.indexOf(directory), target);
+      else this.mistaken.push({ directory, name, ftype, inode, stands: true, mistaken: true });
+    }
   }
 
   #directory(shop: Workshop, index: number): void {
@@ -112,6 +127,8 @@ export class Census {
     }
     const type = ftypeOfMode(table.mode[target]!);
     if (type !== ftype) this.wrongTypes.push({ directory, name: bytes.slice(start, end), ftype, inode });
+    // Weak: counts only if the directory has no better entry.
+    if (type === FTYPE.DIR && ftype !== type) return;
     const isFirst = table.parent[target] === NONE && inode !== table.geometry.rootInode;
     if (type === FTYPE.DIR && !isFirst) {
       this.seconds.push({ directory, name: bytes.slice(start, end), inode });

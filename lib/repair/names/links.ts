@@ -9,8 +9,8 @@ import { attempt, type Workshop } from './workshop.ts';
 /** Actions of one kind that are told one by one. */
 const MOST_TOLD = 50;
 
-/** @param placed directories whose ".." is right already. */
-export function mendLinks(shop: Workshop, census: Census, placed: ReadonlySet<number>): void {
+/** @param placed directories whose ".." is right already. @param anyLost somebody lost his name. */
+export function mendLinks(shop: Workshop, census: Census, placed: ReadonlySet<number>, anyLost: boolean): void {
   const { table } = census;
   const { state, nlink, counted } = table;
   let links = 0;
@@ -21,7 +21,10 @@ export function mendLinks(shop: Workshop, census: Census, placed: ReadonlySet<nu
     const isDirectory = census.isDirectory(index);
     const expected = (bits & STATE.special) !== 0 ? 1 : isDirectory ? counted[index]! + 2 : counted[index]!;
     if (nlink[index] !== expected && setLinks(shop, table.numberOf(index), expected) && ++links <= MOST_TOLD) {
-      const text = `link count ${nlink[index]} is now ${expected}`;
+      // Then a name may be that of somebody who is in lost+found now.
+      const isOdd = anyLost && !isDirectory && nlink[index]! > 0 && expected > nlink[index]!;
+      const doubt = isOdd ? ': one of its names may be that of another inode, which is in lost+found' : '';
+      const text = `link count ${nlink[index]} is now ${expected}${doubt}`;
       shop.report.did('links', text, { inode: table.numberOf(index) });
     }
     if (isDirectory && !placed.has(index) && mendParent(shop, census, index) && ++parents <= MOST_TOLD) {

@@ -123,11 +123,11 @@ class NameStage {
     const seconds = settleSeconds(shop, census);
     const names = new Map(mended.lostNames);
     for (const [inode, name] of breakRings(shop, census)) names.set(inode, name);
-    const nameless: NamelessEntry[] = [...mended.nameless, ...census.nameless, ...seconds];
+    const nameless: NamelessEntry[] = [...mended.nameless, ...census.nameless, ...census.mistaken, ...seconds];
     const orphans = census.complete ? this.#orphans(census) : new Set<number>();
     this.#mistaken(census, orphans, nameless);
     reconnect(shop, census, { orphans, nameless }, this.#removed);
-    dropNameless(shop, nameless);
+    dropNameless(shop, census, nameless);
     this.#types(census);
     const lostFound = new LostFound(shop, census);
     for (const index of orphans) {
@@ -135,7 +135,7 @@ class NameStage {
       lostFound.add(index, names.get(number) ?? parentPointers(shop, number)[0]?.name);
     }
     keepRanges(shop, lostFound);
-    if (census.complete) mendLinks(shop, census, lostFound.placed);
+    if (census.complete) mendLinks(shop, census, lostFound.placed, orphans.size > 0);
     lostFound.finish();
     if (shop.geometry.features.parent && census.complete) {
       mendParentPointers(shop, census, new Set([...this.#suspects, ...census.touched]));

@@ -134,7 +134,8 @@ class Matcher {
     const type = ftypeOfMode(table.mode[index]!);
     if (directory === NONE || !this.#census.isDirectory(directory)) return;
     const meant = entry.mistaken && entry.stands ? table.indexOf(entry.inode) : NONE;
-    if (meant !== NONE) this.#census.discount(directory, meant);
+    // An entry for a directory that has another one was never counted.
+    if (meant !== NONE && !this.#census.isDirectory(meant)) this.#census.discount(directory, meant);
     if (entry.stands) pointEntry(this.#shop, entry.directory, entry.name, inode, type);
     else if (!addEntry(this.#shop, entry.directory, entry.name, inode, type)) return;
     this.#census.count(directory, index);
@@ -146,12 +147,13 @@ class Matcher {
   }
 }
 
-/** Entries that found nobody go, by name. */
-export function dropNameless(shop: Workshop, nameless: readonly NamelessEntry[]): void {
+/** Entries that found nobody go, by name; a file may have one more, a directory may not. */
+export function dropNameless(shop: Workshop, census: Census, nameless: readonly NamelessEntry[]): void {
   for (const { directory, name, inode, stands, mistaken } of nameless) {
-    if (mistaken) continue;
+    if (mistaken && (!stands || !census.isDirectory(census.table.indexOf(inode)))) continue;
     if (stands) removeEntry(shop, directory, name);
-    const text = `entry "${showPath(name)}" removed: inode ${inode} is none, or has been cleared`;
+    const why = mistaken ? 'is a directory that has its place elsewhere' : 'is none, or has been cleared';
+    const text = `entry "${showPath(name)}" removed: inode ${inode} ${why}`;
     shop.report.lose('entry', text, { inode: directory });
   }
 }
