@@ -4,13 +4,13 @@
  *
  * The kernel takes blocks in place to be whole (its disks write a block or not), so only the log is torn here.
  */
-import { closeSync, copyFileSync, openSync, writeSync } from 'node:fs';
+import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Device } from '../../lib/device/device.ts';
 import { FileDevice } from '../../lib/device/file.ts';
 import { seededRandom } from '../../lib/device/recorder.ts';
 import { openSuperblock } from '../../lib/volume/open.ts';
+import { copyToFile } from '../support/copy-device.ts';
 import { compareTrees, digestTree } from '../support/digest.ts';
 import { digestImage, withoutRawAcls } from '../support/image-digest.ts';
 import { loopMount, requireOracle, run, withTempDir, xfsRepairCheck } from '../support/oracle.ts';
@@ -32,7 +32,7 @@ describe.runIf(requireOracle('xfsprogs'))('xfs_logprint reads our log', () => {
       const path = join(directory, 'dirty.img');
       // Everything flushed, and the log not yet closed.
       const cut = recording.recorder.events.length - 4;
-      copyTo(recording.crash(cut, { unflushed: 'all', seed: 0, sector: 0 }), path);
+      copyToFile(recording.crash(cut, { unflushed: 'all', seed: 0, sector: 0 }), path);
       const transactions = run('xfs_logprint', ['-t', path]);
       expect(transactions.status).toBe(0);
       expect(transactions.output).toContain('<DIRTY>');
@@ -59,7 +59,7 @@ describe.runIf(requireOracle('loop', 'xfsprogs', 'python'))(`the kernel recovers
     for (const point of points) {
       withTempDir((directory) => {
         const path = join(directory, 'crashed.img');
-        copyTo(recording.crash(point.cut, point.choice), path);
+        copyToFile(recording.crash(point.cut, point.choice), path);
         const ours = join(directory, 'ours.img');
         copyFileSync(path, ours);
         try {
@@ -82,15 +82,3 @@ describe.runIf(requireOracle('loop', 'xfsprogs', 'python'))(`the kernel recovers
     }
   });
 });
-
-/** A sparse file with the bytes of a device. */
-function copyTo(device: Device, path: string): void {
-  const fd = openSync(path, 'w');
-  const piece = new Uint8Array(1 << 16);
-  for (let at = 0; at < device.size; at += piece.length) {
-    const part = piece.subarray(0, Math.min(piece.length, device.size - at));
-    device.read(at, part);
-    if (part.some((byte) => byte !== 0) || at + part.length === device.size) writeSync(fd, part, 0, part.length, at);
-  }
-  closeSync(fd);
-}
