@@ -73,6 +73,14 @@ export function mendFlags(slot: DataView, geometry: Geometry): string[] {
   if (features.bigtime && (flags2 & INODE_FLAG2.BIGTIME) === 0 && !hasLegacyTimes(slot)) flags2 |= INODE_FLAG2.BIGTIME;
 
   const changed: string[] = [];
+  // In either layout of the extent counts one field has no use.
+  if ((flags2 & INODE_FLAG2.NREXT64) !== 0) {
+    if (slot.getUint16(at.anextents) !== 0) changed.push('anextents');
+    slot.setUint16(at.anextents, 0);
+  } else {
+    if (getU64(slot, at.bigNextents) !== 0) changed.push('bigNextents');
+    setU64(slot, at.bigNextents, 0);
+  }
   if (flags !== before.flags) changed.push('flags');
   if (slot.getUint32(at.flags2) !== 0 || flags2 !== before.flags2) changed.push('flags2');
   if (hints.extsize !== slot.getUint32(at.extsize)) changed.push('extsize');

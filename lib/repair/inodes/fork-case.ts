@@ -7,6 +7,7 @@ import { type ForkReading, readFork } from '../forks/read-fork.ts';
 import { forkEnd, isPossible, type Records } from '../forks/records.ts';
 import { type Judged, judgeFork } from './judge.ts';
 import type { TreeSearch } from './tree-search.ts';
+import { type LostRuns, mendLoose } from './without-register.ts';
 import type { Witness } from './witness.ts';
 
 const at = InodeCore.offsets;
@@ -19,6 +20,8 @@ export interface ForkOutcome {
   readonly treeBlocks: number;
   /** Records as the count field has to say while the fork stays as it stands. */
   readonly records: number;
+  /** Records whose blocks were found among those that nobody claims. */
+  readonly found: number;
   readonly judged: Judged;
 }
 
@@ -31,24 +34,26 @@ export function settleFork(
   slot: DataView,
   inode: number,
   attr: boolean,
-  help: { witness: Witness; search: TreeSearch; doubted: boolean; others: number | undefined },
+  help: { witness: Witness; search: TreeSearch; lost: LostRuns; doubted: boolean; others: number | undefined },
 ): ForkOutcome | undefined {
   const { geometry } = reader;
   const fork = forkOfSlot(geometry, slot, inode, attr);
   if (!fork) return undefined;
   const { witness } = help;
   const reading = readFork(reader, fork, () => help.search.blocksOf(inode, attr));
-  if (help.others !== undefined) {
-    const wanted = getU64(slot, at.nblocks) - help.others - reading.treeBlocks.length;
-    settleCount(reader, reading, fork.regular, attr, wanted, witness);
-  }
+  const wanted =
+    help.others === undefined ? undefined : getU64(slot, at.nblocks) - help.others - reading.treeBlocks.length;
+  settleCount(reader, reading, fork.regular, attr, wanted, witness);
   const size = getU64(slot, at.size);
   const isSized = fork.regular && !attr && size <= Number.MAX_SAFE_INTEGER;
+  const sizeBlocks = isSized ? Math.ceil(size / geometry.blockSize) : Number.POSITIVE_INFINITY;
+  const loose = { inode, attr, regular: fork.regular, sizeBlocks, wanted };
+  const found = mendLoose(reader, reading, witness, help.lost, loose);
   const judged = judgeFork(geometry, reading, witness, {
     inode,
     attr,
     regular: fork.regular,
-    sizeBlocks: isSized ? Math.ceil(size / geometry.blockSize) : Number.POSITIVE_INFINITY,
+    sizeBlocks,
     doubted: help.doubted || reading.doubted,
     preallocated: (slot.getUint16(at.flags) & INODE_FLAG.PREALLOC) !== 0,
   });
@@ -59,6 +64,7 @@ export function settleFork(
     blocks,
     treeBlocks: reading.treeBlocks.length,
     records: reading.records.length,
+    found,
     judged,
   };
 }
@@ -73,7 +79,7 @@ function settleCount(
   reading: ForkReading,
   regular: boolean,
   attr: boolean,
-  wanted: number,
+  wanted: number | undefined,
   witness: Witness,
 ): void {
   const { records, spare } = reading;
@@ -83,12 +89,12 @@ function settleCount(
     isPossible(geometry, list.fileBlock[i]!, list.startBlock[i]!, list.blockCount[i]!, end);
   let sum = 0;
   for (let i = 0; i < records.length; i++) sum += records.blockCount[i]!;
-  if (sum === wanted) return;
   // Zeroes behind the last record, counted by mistake.
   while (records.length > 0 && isZero(records, records.length - 1)) {
     records.cut(records.length - 1);
     reading.sound = false;
   }
+  if (wanted === undefined || sum === wanted) return;
   let last = 0;
   for (let i = 0; i < records.length; i++) last = Math.max(last, records.fileBlock[i]! + records.blockCount[i]!);
   let more = sum;

@@ -12,6 +12,7 @@ import type { RepairState } from '../state.ts';
 import { InodeMender } from './mend-inode.ts';
 import { findSuspects } from './suspects.ts';
 import { TreeSearch } from './tree-search.ts';
+import { LostRuns } from './without-register.ts';
 import { Witness } from './witness.ts';
 
 const at = InodeCore.offsets;
@@ -28,6 +29,7 @@ export function mendInodes(state: RepairState): void {
     witness,
     entries,
     search: new TreeSearch(state, witness, inodes),
+    lost: new LostRuns(witness),
   });
   let done = 0;
   // Directories before what they name, as far as numbers go: in disk order.

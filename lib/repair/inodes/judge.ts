@@ -61,7 +61,11 @@ class Judge {
     this.#witness = witness;
     this.#of = of;
     this.#rows = witness.registered(of.inode, of.attr)?.rows ?? new Records();
-    this.#placed = inPlace(reading.records);
+    const { records } = reading;
+    const end = forkEnd(of.attr, of.regular);
+    this.#placed = inPlace(records, (i) =>
+      isPossible(geometry, records.fileBlock[i]!, records.startBlock[i]!, records.blockCount[i]!, end),
+    );
   }
 
   run(): Judged {
@@ -195,7 +199,7 @@ class Judge {
     const free = this.#witness.freeBlocks(start, count);
     // Where the free-space trees say nothing, a fork that is damaged itself leaves only the register to go by.
     if (free !== 0 && (free !== undefined || this.#reading.sound)) return false;
-    return !this.#witness.isClaimedByOthers(start, count, inode, attr);
+    return !this.#witness.isClaimedByStrangers(start, count, inode, attr);
   }
 
   /** A record whose file block does not fit between its neighbours: put into the gap where it stands. */

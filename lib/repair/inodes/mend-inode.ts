@@ -17,6 +17,7 @@ import {
 } from '../../../formats/inode.ts';
 import { inodeCoreFault, inodeCrcFault } from '../../../formats/inode-verify.ts';
 import { getU64, NULL32, setU64 } from '../../../formats/struct.ts';
+import { INODE_DAMAGE } from '../../check/damaged.ts';
 import { CadastreError } from '../../errors.ts';
 import { blankForkBytes } from '../forks/blank.ts';
 import type { PlanReader } from '../forks/plan-reader.ts';
@@ -26,11 +27,13 @@ import type { RepairState } from '../state.ts';
 import { freeSlot, identityScore, isUnused, mendFlags, mendIdentity } from './core.ts';
 import type { EntryEvidence, Named } from './entries.ts';
 import { type ForkOutcome, settleFork } from './fork-case.ts';
+import { healBlocks, healSlot } from './heal.ts';
 import { remake } from './remake.ts';
 import { findShape, setShape } from './shape.ts';
 import { specialOf } from './special.ts';
 import { mendSymlink } from './symlinks.ts';
 import type { TreeSearch } from './tree-search.ts';
+import type { LostRuns } from './without-register.ts';
 import type { Witness } from './witness.ts';
 
 const at = InodeCore.offsets;
@@ -40,6 +43,7 @@ export interface MendHelp {
   readonly witness: Witness;
   readonly entries: EntryEvidence;
   readonly search: TreeSearch;
+  readonly lost: LostRuns;
 }
 
 const DEFAULT_PERMISSIONS: { readonly [type: number]: number } = { [MODE.DIR]: 0o755, [MODE.SYMLINK]: 0o777 };
@@ -65,7 +69,9 @@ export class InodeMender {
       slot = new DataView(new ArrayBuffer(geometry.inodeSize));
     }
     const before = new Uint8Array(slot.buffer.slice(0));
-    const wrongCrc = inodeCrcFault(slot, 0, geometry) !== undefined;
+    let wrongCrc = inodeCrcFault(slot, 0, geometry) !== undefined;
+    const healed = wrongCrc ? healSlot(slot, geometry, inode, this.#help.witness) : undefined;
+    if (healed !== undefined) wrongCrc = false;
     const named = this.#help.entries.of(inode);
     const special = specialOf(this.#state, inode);
     if (identityScore(slot, geometry, inode) === 0 || this.#isCopy(slot, inode)) {
@@ -74,6 +80,8 @@ export class InodeMender {
       return;
     }
     const fields = mendIdentity(slot, geometry, inode);
+    if (healed !== undefined) fields.unshift(`what the CRC told (${healed})`);
+    else if (wrongCrc) fields.unshift('CRC');
     if (!this.#isUsed(slot, inode, free, named, special !== undefined)) {
       if (!inodeCoreFault(slot, 0, geometry, inode) && slot.getUint16(at.mode) === 0 && isUnused(slot)) {
         this.#finish(inode, slot, before, fields, []);
@@ -95,7 +103,9 @@ export class InodeMender {
     }
     this.#shape(slot, inode, fields, wrongCrc, named, special);
     fields.push(...mendFlags(slot, geometry));
+    if (wrongCrc) this.#doubt(slot, inode);
     const forks = this.#forks(slot, inode, fields, wrongCrc);
+    this.#healBlocks(slot, inode, forks);
     if (!this.#contents(slot, inode, fields, forks)) {
       freeSlot(slot, geometry, inode);
       this.#finish(inode, slot, before, ['cleared'], []);
@@ -103,6 +113,17 @@ export class InodeMender {
     }
     this.#makeValid(slot, inode, forks);
     this.#finish(inode, slot, before, fields, forks);
+  }
+
+  /** A wrong CRC that nothing explains: what has no other witness may not be what it was, and that is said. */
+  #doubt(slot: DataView, inode: number): void {
+    const isLocal = slot.getUint8(at.format) === FORMAT.LOCAL;
+    const what = (slot.getUint16(at.mode) & S_IFMT) === MODE.SYMLINK ? 'its target' : 'its entries';
+    this.#state.report.lose(
+      'certainty',
+      `inode ${inode}: the CRC is wrong and does not tell why: owner, permissions, times${isLocal ? ` and ${what}` : ''} may be damaged`,
+      { inode },
+    );
   }
 
   /** A slot that another inode's content was written over: the other one is where it belongs, too. */
@@ -158,10 +179,10 @@ export class InodeMender {
 
   /** Read both forks; counts and block count follow. */
   #forks(slot: DataView, inode: number, fields: string[], wrongCrc: boolean): ForkOutcome[] {
-    const { witness, search, reader } = this.#help;
+    const { witness, search, reader, lost } = this.#help;
     const out: ForkOutcome[] = [];
     const settle = (attr: boolean, others: number | undefined): number => {
-      const fork = settleFork(reader, slot, inode, attr, { witness, search, doubted: wrongCrc, others });
+      const fork = settleFork(reader, slot, inode, attr, { witness, search, lost, doubted: wrongCrc, others });
       if (fork) out.push(fork);
       else if (attr) setAttrExtentCount(slot, 0, 0);
       else setDataExtentCount(slot, 0, 0);
@@ -189,13 +210,29 @@ export class InodeMender {
     return out;
   }
 
-  #tell(inode: number, { attr, judged }: ForkOutcome): void {
+  /** Blocks that describe themselves: where a CRC tells what changed, that is undone before anybody judges them. */
+  #healBlocks(slot: DataView, inode: number, forks: readonly ForkOutcome[]): void {
+    const damage = this.#state.first.damaged.inodes.get(inode) ?? 0;
+    if ((damage & (INODE_DAMAGE.directory | INODE_DAMAGE.attributes | INODE_DAMAGE.symlink)) === 0) return;
+    const type = slot.getUint16(at.mode) & S_IFMT;
+    for (const { attr, judged } of forks) {
+      if (attr) healBlocks(this.#state, inode, judged.extents, 'attributes');
+      else if (type === MODE.DIR) healBlocks(this.#state, inode, judged.extents, 'directory');
+      else if (type === MODE.SYMLINK) healBlocks(this.#state, inode, judged.extents, 'symlink');
+    }
+  }
+
+  #tell(inode: number, { attr, found, judged }: ForkOutcome): void {
     const { report } = this.#state;
     const name = attr ? 'attribute fork' : 'data fork';
     if (judged.restored > 0) {
       report.did('forks', `inode ${inode}: ${judged.restored} blocks of the ${name} taken from the reverse map`, {
         inode,
       });
+    }
+    if (found > 0) {
+      const text = `inode ${inode}: ${found} extents of the ${name} found among the blocks that are in use and nobody else's`;
+      report.did('forks', text, { inode });
     }
     for (const [fileBlock, blockCount] of judged.lost) {
       report.lose(
@@ -208,13 +245,24 @@ export class InodeMender {
 
   /** Sizes and what only one type has. False: the inode cannot be kept; that was reported. */
   #contents(slot: DataView, inode: number, fields: string[], forks: readonly ForkOutcome[]): boolean {
-    const { geometry } = this.#state;
+    const { geometry, report } = this.#state;
     const data = forks.find((fork) => !fork.attr)?.judged.extents;
     const size = getU64(slot, at.size);
     let wanted = size;
     switch (slot.getUint16(at.mode) & S_IFMT) {
       case MODE.FILE:
-        if (size > Number.MAX_SAFE_INTEGER) wanted = endOf(data) * geometry.blockSize;
+        if (size > Number.MAX_SAFE_INTEGER) {
+          // One bit too many is more likely than a new number.
+          slot.setUint8(at.size, slot.getUint8(at.size) & 0x7f);
+          const rest = getU64(slot, at.size);
+          const end = endOf(data) * geometry.blockSize;
+          wanted = rest > Number.MAX_SAFE_INTEGER ? end : rest;
+          if (wanted === end) {
+            report.lose('size', `inode ${inode}: the size is not known any more: now the end of its last block`, {
+              inode,
+            });
+          }
+        }
         break;
       case MODE.DIR:
         // An unlinked one may have been emptied.
@@ -240,8 +288,9 @@ export class InodeMender {
     const bytes = dataForkBytes(slot, 0, geometry.inodeSize);
     if (slot.getUint8(at.format) === FORMAT.LOCAL) {
       const fork = new DataView(slot.buffer, slot.byteOffset + DATA_FORK_OFFSET, bytes);
-      if (bytes >= 6 && !verifyShortDir(fork, geometry)) return shortDirSize(fork);
-      return Math.max(1, Math.min(size, bytes));
+      // Size and number of entries may disagree: whoever mends names weighs them against the entries.
+      if (size >= 6 && size <= bytes) return size;
+      return bytes >= 6 && !verifyShortDir(fork, geometry) ? shortDirSize(fork) : Math.max(1, Math.min(size, bytes));
     }
     const spaceEnd = 2 ** 35 / geometry.blockSize;
     let last = 0;

@@ -4,17 +4,18 @@
  */
 import type { Records } from '../forks/records.ts';
 
-/** For each record whether it is in the longest part that ascends by file block. */
-export function inPlace(records: Records): boolean[] {
+/** For each record whether it is in the longest part that ascends by file block. @param isPossible others never are. */
+export function inPlace(records: Records, isPossible: (i: number) => boolean): boolean[] {
   const { length, fileBlock } = records;
-  let ascends = true;
-  for (let i = 1; i < length && ascends; i++) ascends = fileBlock[i]! > fileBlock[i - 1]!;
+  let ascends = length === 0 || isPossible(0);
+  for (let i = 1; i < length && ascends; i++) ascends = fileBlock[i]! > fileBlock[i - 1]! && isPossible(i);
   const out = new Array<boolean>(length).fill(ascends);
   if (ascends) return out;
   // Patience: tails[k] is the record that ends the ascending part of length k + 1 with the smallest file block.
   const tails: number[] = [];
   const before = new Int32Array(length).fill(-1);
   for (let i = 0; i < length; i++) {
+    if (!isPossible(i)) continue;
     let low = 0;
     let high = tails.length;
     while (low < high) {

@@ -21,8 +21,8 @@ import {
   maxRootRecords,
   S_IFMT,
 } from '../../../formats/inode.ts';
-import { MAX_SYMLINK } from '../../../formats/symlink.ts';
 import { getU64 } from '../../../formats/struct.ts';
+import { MAX_SYMLINK } from '../../../formats/symlink.ts';
 import type { PlanReader } from '../forks/plan-reader.ts';
 import { forkEnd, isPossible, Records } from '../forks/records.ts';
 import { type BlockKind, peek } from './peek.ts';

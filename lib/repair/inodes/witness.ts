@@ -6,7 +6,7 @@
 import { RMAP_ATTR_FORK, RMAP_BMBT_BLOCK, RMAP_OFFSET_HI_MASK, RMAP_UNWRITTEN } from '../../../formats/btree-blocks.ts';
 import type { Geometry } from '../../../formats/geometry.ts';
 import type { CheckResult } from '../../check/check.ts';
-import { ExtentTable } from '../../check/claims.ts';
+import { ExtentTable, MARK } from '../../check/claims.ts';
 import { RunList } from '../../check/rows.ts';
 import { Records } from '../forks/records.ts';
 
@@ -50,6 +50,11 @@ export class Witness {
     for (const fork of this.#forks.values()) sortRows(fork.rows);
   }
 
+  /** Everything that makes claims could be read: what nobody claims, nobody has. */
+  get isComplete(): boolean {
+    return this.#first.observed?.context.claimsComplete === true;
+  }
+
   hasRegister(ag: number): boolean {
     return this.#first.observed?.trees[ag]?.seen.rmapbt?.complete === true;
   }
@@ -71,6 +76,27 @@ export class Witness {
   isClaimedByOthers(fsBlock: number, count: number, inode: number, attr: boolean): boolean {
     const ag = this.#geometry.agOfFsBlock(fsBlock);
     return this.#overlaps(this.#indexedClaims(ag), fsBlock, count, (table, row) => !isFork(table, row, inode, attr));
+  }
+
+  /** As `isClaimedByOthers`, but those whom the register gives the blocks, too, do not count: they share them. */
+  isClaimedByStrangers(fsBlock: number, count: number, inode: number, attr: boolean): boolean {
+    const ag = this.#geometry.agOfFsBlock(fsBlock);
+    return this.#overlaps(this.#indexedClaims(ag), fsBlock, count, (table, row) => {
+      if (isFork(table, row, inode, attr)) return false;
+      return attr || !table.isForkData(row) || (table.marks[row]! & MARK.registered) === 0;
+    });
+  }
+
+  /** Do others claim a block of the range, all of them in claims that are longer or shorter than the range? */
+  isClaimedInAnotherLength(fsBlock: number, count: number, inode: number, attr: boolean): boolean {
+    const index = this.#indexedClaims(this.#geometry.agOfFsBlock(fsBlock));
+    let others = false;
+    const same = this.#overlaps(index, fsBlock, count, (table, row) => {
+      if (isFork(table, row, inode, attr)) return false;
+      others = true;
+      return table.count[row] === count;
+    });
+    return others && !same;
   }
 
   /** Does anybody claim a block of the range? */

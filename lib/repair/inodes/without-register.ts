@@ -1,0 +1,183 @@
+/**
+ * Records of a fork for which no register can speak. What is left are ranges that are in use by both free-space trees and
+ * claimed by nobody: they are somebody's, and a record whose blocks cannot be its own may be missing exactly one of them.
+ *
+ * 1. Only a range of the right length that is the only one of its length is believed, and never one that describes itself
+ *    as the metadata of somebody else.
+ * 2. `nblocks` is the third witness when a record became too long or too short.
+ */
+import type { Geometry } from '../../../formats/geometry.ts';
+import type { PlanReader } from '../forks/plan-reader.ts';
+import type { ForkReading } from '../forks/read-fork.ts';
+import { forkEnd, isPossible } from '../forks/records.ts';
+import { gapAround, inPlace } from './order.ts';
+import { peek } from './peek.ts';
+import type { Witness } from './witness.ts';
+
+/** Ranges in use that nobody claims; each is given away once. */
+export class LostRuns {
+  readonly #witness: Witness;
+  #runs: Map<number, number> | undefined;
+
+  constructor(witness: Witness) {
+    this.#witness = witness;
+  }
+
+  #all(): Map<number, number> {
+    return (this.#runs ??= new Map(this.#witness.lostRuns()));
+  }
+
+  /** Start of the only range of this length, or undefined. */
+  ofLength(count: number): number | undefined {
+    let found: number | undefined;
+    for (const [start, length] of this.#all()) {
+      if (length !== count) continue;
+      if (found !== undefined) return undefined;
+      found = start;
+    }
+    return found;
+  }
+
+  /** Blocks of the range that starts here, 0 when none does. */
+  startingAt(fsBlock: number): number {
+    return this.#all().get(fsBlock) ?? 0;
+  }
+
+  /** The first blocks of a range have an owner now. */
+  take(start: number, count: number): void {
+    const runs = this.#all();
+    const rest = (runs.get(start) ?? 0) - count;
+    runs.delete(start);
+    if (rest > 0) runs.set(start + count, rest);
+  }
+}
+
+export interface LooseFork {
+  readonly inode: number;
+  readonly attr: boolean;
+  readonly regular: boolean;
+  readonly sizeBlocks: number;
+  /** Blocks that `nblocks` leaves for the records; undefined when it says nothing. */
+  readonly wanted: number | undefined;
+}
+
+/** Correct records in place. Returns how many. */
+export function mendLoose(
+  reader: PlanReader,
+  reading: ForkReading,
+  witness: Witness,
+  lost: LostRuns,
+  of: LooseFork,
+): number {
+  const { records } = reading;
+  const { geometry } = reader;
+  if (witness.registerWhole || !witness.isComplete) return 0;
+  const end = forkEnd(of.attr, of.regular);
+  const isOne = (i: number): boolean =>
+    isPossible(geometry, records.fileBlock[i]!, records.startBlock[i]!, records.blockCount[i]!, end);
+  let placed: boolean[] | undefined;
+  let mended = 0;
+  for (let i = 0; i < records.length; i++) {
+    if (isOne(i) && !isForeign(geometry, witness, of, records.startBlock[i]!, records.blockCount[i]!)) continue;
+    placed ??= inPlace(records, isOne);
+    const [, next] = gapAround(records, placed, i);
+    const room = Math.min(next, end) - records.fileBlock[i]!;
+    if (restart(reader, reading, lost, of, i, room) || recount(reader, reading, witness, lost, of, i, room, isOne(i))) {
+      mended++;
+    }
+  }
+  if (of.wanted !== undefined && adjust(reader, reading, witness, lost, of, end)) mended++;
+  if (mended > 0) reading.sound = false;
+  return mended;
+}
+
+/** Can these blocks not be the fork's: free, or claimed by somebody whose claim is of another length? */
+function isForeign(geometry: Geometry, witness: Witness, of: LooseFork, start: number, count: number): boolean {
+  if (witness.hasRegister(geometry.agOfFsBlock(start))) return false;
+  return (
+    witness.freeBlocks(start, count) === count || witness.isClaimedInAnotherLength(start, count, of.inode, of.attr)
+  );
+}
+
+/** The record's own blocks are the only lost range of its length. */
+function restart(
+  reader: PlanReader,
+  { records }: ForkReading,
+  lost: LostRuns,
+  of: LooseFork,
+  i: number,
+  room: number,
+): boolean {
+  const count = records.blockCount[i]!;
+  if (count === 0 || count > room) return false;
+  const start = lost.ofLength(count);
+  if (start === undefined || !isDataOf(reader, of, start)) return false;
+  records.startBlock[i] = start;
+  lost.take(start, count);
+  return true;
+}
+
+/** The record starts where a lost range starts, and says a length that cannot be. */
+function recount(
+  reader: PlanReader,
+  { records }: ForkReading,
+  witness: Witness,
+  lost: LostRuns,
+  of: LooseFork,
+  i: number,
+  room: number,
+  isPossibleNow: boolean,
+): boolean {
+  const start = records.startBlock[i]!;
+  if (isPossibleNow || !reader.geometry.isFsRange(start, 1)) return false;
+  const there = lost.startingAt(start);
+  const sized = of.sizeBlocks - records.fileBlock[i]!;
+  const count = Math.min(there, room, sized > 0 ? sized : there);
+  if (count <= 0 || witness.isClaimedByOthers(start, count, of.inode, of.attr)) return false;
+  records.blockCount[i] = count;
+  lost.take(start, count);
+  return true;
+}
+
+/** One record too long or too short by what the sum is off. */
+function adjust(
+  reader: PlanReader,
+  { records }: ForkReading,
+  witness: Witness,
+  lost: LostRuns,
+  of: LooseFork,
+  end: number,
+): boolean {
+  let sum = 0;
+  for (let i = 0; i < records.length; i++) sum += records.blockCount[i]!;
+  const off = of.wanted! - sum;
+  if (off === 0) return false;
+  for (let i = 0; i < records.length; i++) {
+    const start = records.startBlock[i]!;
+    const count = records.blockCount[i]!;
+    const next = records.fileBlock[i + 1] ?? end;
+    if (off > 0) {
+      if (lost.startingAt(start + count) !== off || records.fileBlock[i]! + count + off > next) continue;
+      if (!reader.geometry.isFsRange(start, count + off)) continue;
+      lost.take(start + count, off);
+    } else {
+      if (-off >= count) continue;
+      const tail = start + count + off;
+      const isFree = witness.freeBlocks(tail, -off) === -off;
+      if (!isFree && !witness.isClaimedByOthers(tail, -off, of.inode, of.attr)) continue;
+      if (witness.isClaimedByOthers(start, count + off, of.inode, of.attr)) continue;
+    }
+    records.blockCount[i] = count + off;
+    return true;
+  }
+  return false;
+}
+
+/** May the block be what the fork holds? Metadata says whose it is. */
+function isDataOf(reader: PlanReader, of: LooseFork, start: number): boolean {
+  const kind = peek(reader, start, of.inode);
+  if (of.regular && !of.attr) return kind === 'other';
+  return of.attr
+    ? kind === 'attributes' || kind === 'hash-node'
+    : kind === 'directory' || kind === 'symlink' || kind === 'hash-node';
+}
