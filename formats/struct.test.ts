@@ -92,6 +92,12 @@ describe('struct', () => {
     setU64(view, 0, NULL64);
     expect([view.getUint32(0), view.getUint32(4)]).toEqual([NULL32, NULL32]);
     expect(getU64(view, 0)).toBe(NULL64);
+    // One below rounds up to it as a Number; it must not read as null.
+    for (const low of [0, 1, 0xfffff000, 0xfffffffe]) {
+      view.setUint32(4, low);
+      expect(getU64(view, 0)).toBeLessThan(NULL64);
+      expect(getU64(view, 0)).toBeGreaterThan(2 ** 63);
+    }
     setU64(view, 8, Number.MAX_SAFE_INTEGER);
     expect(view.getBigUint64(8)).toBe(BigInt(Number.MAX_SAFE_INTEGER));
     expect(getU64(view, 8)).toBe(Number.MAX_SAFE_INTEGER);

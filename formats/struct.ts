@@ -103,9 +103,15 @@ export interface Struct<T extends FieldTable = FieldTable> {
   toObject(view: DataView, offset?: number): Record<string, unknown>;
 }
 
-/** Read a 64-bit big-endian Number. All ones gives NULL64. */
+/** The greatest Number below NULL64: what other words near "null" read as, which would round up to it. */
+const ALMOST_NULL64 = NULL64 - 2048;
+
+/** Read a 64-bit big-endian Number. All ones, and nothing else, gives NULL64. */
 export function getU64(view: DataView, offset: number): number {
-  return view.getUint32(offset) * TWO32 + view.getUint32(offset + 4);
+  const high = view.getUint32(offset);
+  const low = view.getUint32(offset + 4);
+  if (high !== NULL32) return high * TWO32 + low;
+  return low === NULL32 ? NULL64 : Math.min(high * TWO32 + low, ALMOST_NULL64);
 }
 /** Write a 64-bit big-endian Number; NULL64 writes all ones. */
 export function setU64(view: DataView, offset: number, value: number): void {
