@@ -7,7 +7,7 @@
  *
  * Only what the check named is looked at; the census is taken only when somebody's names may be wrong.
  */
-import { FTYPE, ftypeOfMode, INODE_FLAG2 } from '../../../formats/inode.ts';
+import { FTYPE, ftypeOfMode, INODE_FLAG2, MODE, S_IFMT } from '../../../formats/inode.ts';
 import { AG_DAMAGE, INODE_DAMAGE } from '../../check/damaged.ts';
 import { type InodeTable, NONE, STATE } from '../../check/inode-table.ts';
 import { Fork } from '../../file/fork.ts';
@@ -125,8 +125,12 @@ class NameStage {
     for (const [inode, name] of breakRings(shop, census)) names.set(inode, name);
     const nameless: NamelessEntry[] = [...mended.nameless, ...census.nameless, ...census.mistaken, ...seconds];
     const orphans = census.complete ? this.#orphans(census) : new Set<number>();
-    this.#mistaken(census, orphans, nameless);
-    reconnect(shop, census, { orphans, nameless }, this.#removed);
+    const short = census.complete ? this.#short(census) : new Set<number>();
+    const anyLost = orphans.size + short.size > 0;
+    this.#mistaken(census, new Set([...orphans, ...short]), nameless);
+    if (nameless.length > 0 || shop.geometry.features.parent) {
+      reconnect(shop, census, { orphans, short, nameless }, this.#removed);
+    }
     dropNameless(shop, census, nameless);
     this.#types(census);
     const lostFound = new LostFound(shop, census);
@@ -135,7 +139,7 @@ class NameStage {
       lostFound.add(index, names.get(number) ?? parentPointers(shop, number)[0]?.name);
     }
     keepRanges(shop, lostFound);
-    if (census.complete) mendLinks(shop, census, lostFound.placed, orphans.size > 0);
+    if (census.complete) mendLinks(shop, census, lostFound.placed, anyLost);
     lostFound.finish();
     if (shop.geometry.features.parent && census.complete) {
       mendParentPointers(shop, census, new Set([...this.#suspects, ...census.touched]));
@@ -167,6 +171,18 @@ class NameStage {
     return orphans;
   }
 
+  /** Indexes of files that have more links than entries. */
+  #short({ table }: Census): Set<number> {
+    const { state, mode, nlink, counted } = table;
+    const short = new Set<number>();
+    for (let index = 0; index < state.length; index++) {
+      if ((state[index]! & (STATE.used | STATE.special)) !== STATE.used || (mode[index]! & S_IFMT) === MODE.DIR)
+        continue;
+      if (counted[index]! > 0 && counted[index]! < nlink[index]!) short.add(index);
+    }
+    return short;
+  }
+
   /** It was on an unlinked list when this pass began. */
   #wasUnlinked(number: number): boolean {
     const inodes = this.#shop.state.first.observed?.inodes;
@@ -175,12 +191,12 @@ class NameStage {
   }
 
   /** Entries of a type that their inode has not, while it has all its other names and somebody of that type has none. */
-  #mistaken(census: Census, orphans: ReadonlySet<number>, nameless: NamelessEntry[]): void {
+  #mistaken(census: Census, wanting: ReadonlySet<number>, nameless: NamelessEntry[]): void {
     const { table } = census;
     for (const { directory, name, ftype, inode } of census.wrongTypes) {
       const target = table.indexOf(inode);
       const isSpare = !census.isDirectory(target) && table.counted[target]! > table.nlink[target]!;
-      const isWanted = [...orphans].some((index) => ftypeOfMode(table.mode[index]!) === ftype);
+      const isWanted = [...wanting].some((index) => ftypeOfMode(table.mode[index]!) === ftype);
       if (isSpare && isWanted) nameless.push({ directory, name, ftype, inode, stands: true, mistaken: true });
     }
   }

@@ -5,7 +5,7 @@
  *   1 the inode's parent pointers name directory and name
  *   2 the entry's number differs from the inode's in one bit, or by one
  *   3 a directory whose ".." is the directory of the entry
- *   4 the only entry and the only inode of that type
+ *   4 the only entry and the only inode of that type. An inode also misses a name when it has more links than entries.
  */
 import { FTYPE, ftypeOfMode } from '../../../formats/inode.ts';
 import { CHUNK, NONE, STATE } from '../../check/inode-table.ts';
@@ -22,6 +22,8 @@ const MOST_COMPARED = 2000;
 export interface Unplaced {
   /** Indexes of inodes that no entry names. */
   orphans: Set<number>;
+  /** Indexes of files that fewer entries name than they have links. */
+  short: Set<number>;
   /** Entries without an inode. */
   nameless: NamelessEntry[];
 }
@@ -31,7 +33,8 @@ export interface Unplaced {
  * @param removed inodes that were cleared in this repair: their entries have lost what they named.
  */
 export function reconnect(shop: Workshop, census: Census, unplaced: Unplaced, removed: ReadonlySet<number>): void {
-  if (unplaced.orphans.size === 0) return;
+  const wanting = unplaced.orphans.size + unplaced.short.size;
+  if (wanting === 0) return;
   const open = unplaced.nameless.filter(
     ({ inode, mistaken }) => mistaken || (!removed.has(inode) && !wasInode(shop, inode)),
   );
@@ -70,13 +73,13 @@ class Matcher {
       const up = this.#census.up[index]!;
       return this.#census.isDirectory(index) && up !== NONE && table.numberOf(up) === entry.directory;
     });
-    this.#pairUp('it is the only one without a name', () => true);
+    this.#pairUp('nothing else of that type misses a name', () => true);
   }
 
   #byParentPointers(): void {
     const { table } = this.#census;
     const pointers = new Map<number, Parent[]>();
-    for (const index of this.#unplaced.orphans) pointers.set(index, parentPointers(this.#shop, table.numberOf(index)));
+    for (const index of this.#wanting()) pointers.set(index, parentPointers(this.#shop, table.numberOf(index)));
     this.#pairUp('its parent pointer says so', (entry, index) =>
       pointers.get(index)!.some(({ inode, name }) => inode === entry.directory && sameBytes(name, entry.name)),
     );
@@ -109,11 +112,21 @@ class Matcher {
     this.#shop.report.did('directories', text, { inode: pointer.inode });
   }
 
+  #wanting(): number[] {
+    return [...this.#unplaced.orphans, ...this.#unplaced.short];
+  }
+
+  /** Entries that an inode still wants. */
+  #wants(index: number): number {
+    const { table } = this.#census;
+    return this.#census.isDirectory(index) ? 1 : Math.max(1, table.nlink[index]! - table.counted[index]!);
+  }
+
   /** Every entry and inode that `may` be partners, types included, and have no other possible partner. */
   #pairUp(why: string, may: (entry: NamelessEntry, index: number) => boolean): void {
     const { table } = this.#census;
     const candidates = (entry: NamelessEntry): number[] =>
-      [...this.#unplaced.orphans].filter((index) => {
+      this.#wanting().filter((index) => {
         const type = ftypeOfMode(table.mode[index]!);
         return (entry.ftype === FTYPE.UNKNOWN || entry.ftype === type) && may(entry, index);
       });
@@ -124,7 +137,8 @@ class Matcher {
       for (const index of all) rivals.set(index, (rivals.get(index) ?? 0) + 1);
       if (all.length === 1) chosen.set(entry, all[0]!);
     }
-    for (const [entry, index] of chosen) if (rivals.get(index) === 1) this.#connect(entry, index, why);
+    const given = new Map([...rivals].filter(([index, count]) => count <= this.#wants(index)));
+    for (const [entry, index] of chosen) if (given.has(index)) this.#connect(entry, index, why);
   }
 
   #connect(entry: NamelessEntry, index: number, why: string): void {
@@ -140,6 +154,7 @@ class Matcher {
     else if (!addEntry(this.#shop, entry.directory, entry.name, inode, type)) return;
     this.#census.count(directory, index);
     this.#unplaced.orphans.delete(index);
+    if (table.counted[index]! >= table.nlink[index]!) this.#unplaced.short.delete(index);
     this.#open.delete(entry);
     this.#unplaced.nameless.splice(this.#unplaced.nameless.indexOf(entry), 1);
     const text = `entry "${showPath(entry.name)}", which named ${entry.inode}, names inode ${inode} again: ${why}`;

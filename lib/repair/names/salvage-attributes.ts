@@ -8,6 +8,7 @@ import {
   ATTR_LEAF,
   ATTR_LEAF_MAGIC,
   ATTR_NAMESPACE_MASK,
+  ATTR_REMOTE,
   ATTR_REMOTE_MAGIC,
   AttrLeafEntry,
   AttrLeafHeader,
@@ -29,8 +30,9 @@ import { Fork } from '../../file/fork.ts';
 import type { Inode } from '../../file/inode.ts';
 import { showPath } from '../../volume/path.ts';
 import type { AttributeEntry } from '../../xattr/build.ts';
+import { isCrcDamaged } from '../bit-flip.ts';
 import { type RawBlock, RawFork } from './raw-fork.ts';
-import { salvageShortAttributes } from './salvage-short-attributes.ts';
+import { namespaceOf, salvageShortAttributes } from './salvage-short-attributes.ts';
 import type { Workshop } from './workshop.ts';
 
 export interface SalvagedAttributes {
@@ -44,6 +46,8 @@ const FILE_BLOCKS = 2 ** 32;
 /** Bytes of values that are held in memory at most. */
 const MOST_BYTES = 256 << 20;
 const HEADER = AttrLeafHeader.size;
+const LEAF_TYPES = [ATTR_LEAF];
+const VALUE_TYPES = [ATTR_REMOTE];
 
 /** @param isForeign is this inode, which a block names as its owner, missing that block? */
 export function salvageAttributes(
@@ -90,7 +94,7 @@ class BlocksSalvage {
   }
 
   run(): SalvagedAttributes {
-    this.#fork.forEach(0, FILE_BLOCKS, (block) => this.#block(block));
+    this.#fork.forEach(0, FILE_BLOCKS, (block) => this.#block(this.#fork.mended(block, LEAF_TYPES)));
     for (const record of this.#waiting) this.#search(record);
     return this.#result;
   }
@@ -154,7 +158,11 @@ class BlocksSalvage {
       // The hash itself may be what is wrong.
       record ??= recordAt(view, view.getUint16(at + 4), flags);
       if (record && !taken(record) && isName(record.name)) found[i] = record;
-      else this.#result.lost.push(`an attribute of hash 0x${hash.toString(16).padStart(8, '0')}`);
+      else {
+        const name = nameAt(view, view.getUint16(at + 4), hash);
+        if (name) this.#lose(name, 'its length is damaged');
+        else this.#result.lost.push(`an attribute of hash 0x${hash.toString(16).padStart(8, '0')}`);
+      }
     }
     return found.filter((record) => record !== undefined);
   }
@@ -212,7 +220,8 @@ class BlocksSalvage {
     const payload = remotePayload(this.#fork.blockBytes);
     const count = remoteBlocks(length, this.#fork.blockBytes);
     for (let i = 0; i < count; i++) {
-      const block = this.#used.has(start + i) ? undefined : this.#fork.read(start + i);
+      const raw = this.#used.has(start + i) ? undefined : this.#fork.read(start + i);
+      const block = raw && this.#fork.mended(raw, VALUE_TYPES);
       const bytes = Math.min(payload, length - i * payload);
       if (!block || !this.#isProven(block, i * payload, bytes)) return undefined;
       value.set(block.data.subarray(AttrRemoteHeader.size, AttrRemoteHeader.size + bytes), i * payload);
@@ -232,6 +241,7 @@ class BlocksSalvage {
       (getU64(view, at.owner) === this.#inode ? 1 : 0) +
       (getU64(view, at.blkno) === daddr ? 1 : 0);
     if (right >= 4 && crcWithHole(data, at.crc) === stored) return true;
+    if (right === 5 && isCrcDamaged(data, at.crc)) return true;
     const healed = data.slice();
     const header = AttrRemoteHeader.at(new DataView(healed.buffer));
     header.magic = ATTR_REMOTE_MAGIC;
@@ -284,6 +294,15 @@ function proven(view: DataView, start: number, flags: number, hash: number): Hea
   return undefined;
 }
 
+/** The name of a local record whose value does not fit, if the hash confirms it. */
+function nameAt(view: DataView, start: number, hash: number): Uint8Array | undefined {
+  if ((start & 3) !== 0 || start < HEADER || start + AttrLocal.size > view.byteLength) return undefined;
+  const end = start + AttrLocal.size + view.getUint8(start + 2);
+  if (end > view.byteLength) return undefined;
+  const name = new Uint8Array(view.buffer, view.byteOffset + start + AttrLocal.size, view.getUint8(start + 2)).slice();
+  return isName(name) && attrHash(0, name, 0, name.length, undefined) === hash ? name : undefined;
+}
+
 function hashOf({ flags, name, value }: HeapRecord): number {
   return attrHash(flags & ATTR_NAMESPACE_MASK, name, 0, name.length, value);
 }
@@ -310,15 +329,4 @@ function recordAt(view: DataView, start: number, flags: number, forced?: number)
     valueBlock: isLocal ? 0 : view.getUint32(start),
     valueLength,
   };
-}
-
-const SECURE_NAMES = ['selinux', 'capability', 'ima', 'evm', 'apparmor', 'SMACK64'];
-
-/** The namespace bit of an entry; where two are set, the one that the name is known to have. */
-export function namespaceOf(flags: number, name: Uint8Array): number | undefined {
-  const namespace = flags & ATTR_NAMESPACE_MASK;
-  if ((namespace & (namespace - 1)) === 0) return namespace;
-  const text = showPath(name);
-  if (text.startsWith('SGI_ACL_')) return ATTR.ROOT;
-  return SECURE_NAMES.includes(text) ? ATTR.SECURE : undefined;
 }

@@ -110,7 +110,9 @@ export class BlockSalvage {
     const known = this.#index.hashAt(base + at / 8);
     const stored = view.getUint8(at + 8);
     const size = dirEntrySize(stored);
-    if (stored > 0 && at + size <= end) {
+    // Where the index is whole an entry ends before the next one it knows.
+    const most = this.#index.complete ? Math.min(end, (this.#index.next(base + at / 8) - base) * 8) : end;
+    if (stored > 0 && at + size <= most) {
       const right = known !== undefined && this.#hash(data, at + 9, at + 9 + stored) === known;
       if (right) return stored;
       const tagged = view.getUint16(at + size - 2) === at;
@@ -118,7 +120,11 @@ export class BlockSalvage {
         const better = this.#lengthInSize(block, at, stored, known);
         if (known !== undefined || (inSync && (!this.#index.complete || this.#fits(block, at, better)))) return better;
         if (!inSync && !this.#index.complete && this.#fits(block, at, better)) return better;
-      } else if (inSync && this.#isTile(view, at + size, end) && this.#fits(block, at, stored)) return stored;
+      } else if (known !== undefined) {
+        const proven = this.#lengthByHash(block, at, known);
+        if (proven > 0) return proven;
+      }
+      if (!tagged && inSync && this.#isTile(view, at + size, end) && this.#fits(block, at, stored)) return stored;
     }
     return known === undefined ? 0 : this.#lengthByHash(block, at, known);
   }

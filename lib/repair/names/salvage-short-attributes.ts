@@ -27,9 +27,9 @@ export function salvageShortAttributes(view: DataView): { entries: AttributeEntr
     const name = data.slice(at + HEAD, at + HEAD + nameLength);
     const value = data.slice(at + HEAD + nameLength, at + HEAD + nameLength + valueLength);
     const flags = view.getUint8(at + 2);
-    const namespace = flags & ATTR_NAMESPACE_MASK;
-    const isPossible = (namespace & (namespace - 1)) === 0 && !name.includes(0);
-    const isParent = (namespace & ATTR.PARENT) !== 0;
+    const namespace = namespaceOf(flags, name);
+    const isParent = namespace !== undefined && (namespace & ATTR.PARENT) !== 0;
+    const isPossible = namespace !== undefined && !name.includes(0);
     if (!isPossible || (isParent && valueLength !== PARENT_BYTES)) {
       lost.push(`attribute "${showPath(name)}": its ${isPossible ? 'value' : 'namespace or name'} is damaged`);
     } else if (!entries.some((other) => other.flags === namespace && !isParent && same(other.name, name))) {
@@ -43,6 +43,7 @@ export function salvageShortAttributes(view: DataView): { entries: AttributeEntr
 function cut(view: DataView, total: number, count: number, lost: string[]): Piece[] {
   const size = view.byteLength;
   const byCount = run(view, AttrShortHeader.size, size, count);
+  if (byCount.length === count && endOf(byCount) === total) return byCount;
   if (byCount.length === count && byCount.every((piece) => isSane(view, piece))) {
     // The total or a length is wrong: behind the last entry are zeroes, as a rule.
     const last = endOf(byCount);
@@ -112,9 +113,28 @@ function mended(view: DataView, at: number, bytes: number): Piece | undefined {
   if (nameLength > 0 && nameLength <= bytes) ways.push({ at, nameLength, valueLength: bytes - nameLength });
   if (valueLength < bytes) ways.push({ at, nameLength: bytes - valueLength, valueLength });
   const sane = ways.filter((way) => isSane(view, way) && way.nameLength < 255 && way.valueLength < 255);
-  return sane.length === 1 ? sane[0] : undefined;
+  if (sane.length === 1) return sane[0];
+  const plain = sane.filter((way) => isPlain(view, way));
+  return plain.length === 1 ? plain[0] : undefined;
+}
+
+/** A name of letters, digits and what usually stands between them. */
+function isPlain(view: DataView, { at, nameLength }: Piece): boolean {
+  const name = new Uint8Array(view.buffer, view.byteOffset + at + HEAD, nameLength);
+  return /^[\w.:+@-]+$/.test(showPath(name));
 }
 
 function same(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
+const SECURE_NAMES = ['selinux', 'capability', 'ima', 'evm', 'apparmor', 'SMACK64'];
+
+/** The namespace bit of an entry; where two are set, the one that the name is known to have. */
+export function namespaceOf(flags: number, name: Uint8Array): number | undefined {
+  const namespace = flags & ATTR_NAMESPACE_MASK;
+  if ((namespace & (namespace - 1)) === 0) return namespace;
+  const text = showPath(name);
+  if (text.startsWith('SGI_ACL_')) return ATTR.ROOT;
+  return SECURE_NAMES.includes(text) ? ATTR.SECURE : undefined;
 }

@@ -4,12 +4,13 @@
  */
 import { FORMAT } from '../../../formats/inode.ts';
 import { getU64 } from '../../../formats/struct.ts';
-import { MAX_SYMLINK, SYMLINK_MAGIC, SymlinkHeader, symlinkPayload } from '../../../formats/symlink.ts';
+import { MAX_SYMLINK, SYMLINK, SYMLINK_MAGIC, SymlinkHeader, symlinkPayload } from '../../../formats/symlink.ts';
 import { type InodeTable, STATE } from '../../check/inode-table.ts';
 import { Fork } from '../../file/fork.ts';
 import type { Inode } from '../../file/inode.ts';
 import { END_OF_FORK, releaseRange } from '../../file/release.ts';
 import { readSymlink, writeSymlink } from '../../file/symlink.ts';
+import { mendFlippedBit } from '../bit-flip.ts';
 import { attempt, type Workshop } from './workshop.ts';
 
 /** An extent that is longer holds no target. */
@@ -50,6 +51,7 @@ function salvageTarget(shop: Workshop, inode: Inode): Uint8Array | undefined {
       if (done >= size || blockCount > MOST_BLOCKS) return true;
       const data = new Uint8Array(blockCount * geometry.blockSize);
       shop.plan.read(geometry.fsBlockToByte(startBlock), data);
+      mendFlippedBit(data, SYMLINK.crcOffset);
       const bytes = Math.min(symlinkPayload(data.length), size - done);
       sound &&= isHeader(new DataView(data.buffer), inode.number, geometry.fsBlockToDaddr(startBlock), done, bytes);
       target.set(data.subarray(SymlinkHeader.size, SymlinkHeader.size + bytes), done);
