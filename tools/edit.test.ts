@@ -12,6 +12,7 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -202,6 +203,17 @@ describe.each(DIALECTS)('edits of a %s image', (dialect) => {
     expect(readFileSync(image).length).toBe(48 << 20);
     await ok('undo', image, at('undo4'));
     expect(readFileSync(image).equals(before)).toBe(true);
+    // Where nothing was, nothing is left; an empty file stays one.
+    await ok('mkfs', at('fresh'), '--size', '32m', '--undo', at('undo5'), '--quiet');
+    await ok('mkdir', at('fresh'), '/d', '--undo', at('undo6'));
+    await ok('undo', at('fresh'), at('undo6'));
+    await ok('undo', at('fresh'), at('undo5'));
+    expect(existsSync(at('fresh'))).toBe(false);
+    writeFileSync(at('fresh'), '');
+    await ok('mkfs', at('fresh'), '--size', '32m', '--undo', at('undo7'), '--quiet');
+    await ok('undo', at('fresh'), at('undo7'));
+    expect(statSync(at('fresh')).size).toBe(0);
+    for (const file of ['fresh', 'undo5', 'undo6', 'undo7']) rmSync(at(file));
     for (const file of ['undo', 'undo2', 'undo3', 'undo4']) rmSync(at(file), { force: true });
   });
 

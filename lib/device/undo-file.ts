@@ -1,7 +1,7 @@
 /**
  * The undo file: what an image held before it was changed.
  *
- *   header (64 bytes)  magic, version, CRC, size and uuid of the image as it was
+ *   header (64 bytes)  magic, version, CRC, size and uuid of the image as it was, whether there was one
  *   block, block ...   each: 64 bytes of header with its own CRC, then a payload with another; appended, never rewritten
  *
  * A SAVE block holds entries (runs of 4 KiB pages), the CRC of every page as it was written over them, and the old bytes. A
@@ -19,6 +19,8 @@ const VERSION = 1;
 const BLOCK_MAGIC = 0x55424c4b;
 const HEAD = 64;
 const HEADER_CRC = 12;
+/** 1: there was no image; 0 otherwise. */
+const HEADER_IS_NEW = 40;
 const BLOCK_CRC = 4;
 /** No block is longer: what a damaged length says is not believed. */
 const MAX_PAYLOAD = 64 << 20;
@@ -72,14 +74,15 @@ export class UndoFileWriter {
     return this.#sequence;
   }
 
-  /** Start an empty file. */
-  static start(file: Device, imageSize: number, uuid: Uint8Array): UndoFileWriter {
+  /** Start an empty file. @param isNew the image did not exist. */
+  static start(file: Device, imageSize: number, uuid: Uint8Array, isNew: boolean): UndoFileWriter {
     const head = new Uint8Array(HEAD);
     const view = new DataView(head.buffer);
     head.set(FILE_MAGIC);
     view.setUint32(8, VERSION);
     putAddress(view, 16, imageSize);
     head.set(uuid.subarray(0, 16), 24);
+    head[HEADER_IS_NEW] = isNew ? 1 : 0;
     view.setUint32(HEADER_CRC, crcWithHole(head, HEADER_CRC));
     file.resize(HEAD);
     file.write(0, head);
@@ -138,7 +141,7 @@ export class UndoFileWriter {
 }
 
 /** What the header says of the image as it was. Throws `unsupported` NOT_AN_UNDO_FILE, `corrupt` UNDO_DAMAGED. */
-export function readUndoHeader(file: Device): { size: number; uuid: Uint8Array } {
+export function readUndoHeader(file: Device): { size: number; uuid: Uint8Array; isNew: boolean } {
   const head = new Uint8Array(HEAD);
   if (file.size >= HEAD) file.read(0, head);
   if (FILE_MAGIC.some((byte, i) => byte !== head[i])) {
@@ -149,7 +152,7 @@ export function readUndoHeader(file: Device): { size: number; uuid: Uint8Array }
   if (view.getUint32(8) !== VERSION) {
     throw unsupported('UNDO_VERSION', `undo file of version ${view.getUint32(8)}: this tool reads version ${VERSION}`);
   }
-  return { size: address(view, 16), uuid: head.slice(24, 40) };
+  return { size: address(view, 16), uuid: head.slice(24, 40), isNew: head[HEADER_IS_NEW] === 1 };
 }
 
 /**

@@ -66,13 +66,14 @@ export class UndoDevice implements Device {
   /**
    * @param file an empty file that nobody else has.
    * @param watch asked at the end: ranges that every later change of the image would touch.
+   * @param isNew the image did not exist before.
    */
-  constructor(image: Device, file: Device, watch?: (image: Device) => readonly WatchedRange[]) {
+  constructor(image: Device, file: Device, watch?: (image: Device) => readonly WatchedRange[], isNew = false) {
     this.#image = image;
     this.#file = file;
     this.#watch = watch;
     this.#sizeBefore = image.size;
-    this.#writer = UndoFileWriter.start(file, image.size, uuidOf(image));
+    this.#writer = UndoFileWriter.start(file, image.size, uuidOf(image), isNew);
   }
 
   get size(): number {
@@ -247,6 +248,8 @@ export interface UndoResult {
   size: number;
   /** The edit had come to its end. */
   finished: boolean;
+  /** There was no image before: what is left of it is nothing, and may go. */
+  wasNew: boolean;
 }
 
 /**
@@ -278,7 +281,7 @@ export function undo(image: Device, file: Device, options: UndoOptions = {}): Un
   if (image.size !== header.size) image.resize(header.size);
   image.flush();
   writer.append(KIND.RESTORED, new Uint8Array(0));
-  return { restoredBytes, size: header.size, finished: state.seal !== undefined };
+  return { restoredBytes, size: header.size, finished: state.seal !== undefined, wasNew: header.isNew };
 }
 
 /** What the blocks of an undo file say, gathered. */

@@ -119,6 +119,28 @@ describe.each(['cadastre', 'xfs'] as const)('%s image files', (dialect) => {
     files.unmount();
   });
 
+  it('read over a log that cannot be replayed, and say so', () => {
+    const device = emptyImage({ dialect });
+    const files = new ImageFiles(device);
+    put(files, '/f', 'content');
+    files.unmount();
+    const healthy = new ImageFiles(device, { readOnly: true });
+    expect(healthy.warning).toBeUndefined();
+    const { geometry } = healthy.volume;
+    // The first block of the log is of a cycle that none could be of.
+    device.write(geometry.fsBlockToByte(geometry.logStart), Uint8Array.of(0, 0, 0x77, 0));
+    const before = bytesOf(device);
+    expect(code(() => new ImageFiles(device))).not.toBe('no error');
+    const reader = new ImageFiles(device, { readOnly: true });
+    expect(reader.warning).toMatch(/^the log cannot be replayed \(.+\): what is read may be stale or damaged$/);
+    expect(get(reader, '/f')).toBe('content');
+    expect(code(() => put(reader, '/g', 'x'))).toBe('EROFS');
+    expect(Buffer.compare(bytesOf(device), before)).toBe(0);
+    // More than the log is wrong: that is no warning.
+    device.write(0, Uint8Array.of(1, 2, 3, 4));
+    expect(code(() => new ImageFiles(device, { readOnly: true }))).not.toBe('no error');
+  });
+
   it('say ENOSPC when the image is full, and stay whole', () => {
     const device = emptyImage({ dialect, size: 16 << 20 });
     const files = new ImageFiles(device);

@@ -12,7 +12,7 @@ import type { Time } from '../../formats/time.ts';
 import { cloneRange } from '../clone/clone-range.ts';
 import type { Device } from '../device/device.ts';
 import { OverlayDevice } from '../device/overlay.ts';
-import { type CadastreError, fileError } from '../errors.ts';
+import { CadastreError, fileError } from '../errors.ts';
 import { Fork } from '../file/fork.ts';
 import type { Inode } from '../file/inode.ts';
 import { readSymlink } from '../file/symlink.ts';
@@ -63,6 +63,8 @@ export interface CopyHow {
 export class ImageFiles {
   readonly volume: Volume;
   readonly options: Required<Pick<ImageFilesOptions, 'umask' | 'uid' | 'gid'>>;
+  /** Why what is read may be stale or damaged: open for reading over a log that cannot be replayed. */
+  readonly warning: string | undefined;
   readonly #editor: Editor | undefined;
   readonly #open = new Map<number, OpenFile>();
   #next = FIRST_DESCRIPTOR;
@@ -70,15 +72,20 @@ export class ImageFiles {
 
   /**
    * Open the image; a log that holds changes is replayed first (read-only: in memory). The device is closed by `unmount` only.
-   * Throws what `openSuperblock` and recovery throw, `unsupported` READ_ONLY when a feature forbids changes.
+   * Throws what `openSuperblock` and recovery throw (read-only: a log that cannot be replayed is a `warning`), `unsupported`
+   * READ_ONLY when a feature forbids changes.
    */
   constructor(device: Device, options: ImageFilesOptions = {}) {
     const { umask = 0o022, uid = 0, gid = 0 } = options;
     this.options = { umask, uid, gid };
     const readOnly = options.readOnly || device.readOnly;
-    const whole = recovered(device, readOnly);
-    if (readOnly) this.volume = Volume.open(whole, options);
-    else {
+    if (readOnly) {
+      const { volume, warning } = openForReading(device, options);
+      this.volume = volume;
+      this.warning = warning;
+    } else {
+      const whole = recovered(device, device);
+      this.warning = undefined;
       this.#editor = Editor.open(whole, options);
       this.volume = this.#editor.volume;
     }
@@ -471,13 +478,24 @@ export class ImageFiles {
   }
 }
 
-/** The device with its log replayed. */
-function recovered(device: Device, readOnly: boolean): Device {
+/** The device with its log replayed, into `target`. A feature that forbids changes is for the editor to refuse. */
+function recovered(device: Device, target: Device): Device {
   const { geometry, readOnlyReason } = openSuperblock(device);
-  if (readLogState(device, geometry).clean || (!readOnly && readOnlyReason)) return device;
-  const target = readOnly ? new OverlayDevice(device) : device;
+  if (readLogState(device, geometry).clean || (target === device && readOnlyReason)) return device;
   recover(target, geometry);
   return target;
+}
+
+/** The image as replaying its log would make it; as it is where that cannot be done. */
+function openForReading(device: Device, options: ImageFilesOptions): { volume: Volume; warning: string | undefined } {
+  try {
+    return { volume: Volume.open(recovered(device, new OverlayDevice(device)), options), warning: undefined };
+  } catch (error) {
+    if (!(error instanceof CadastreError) || error.family === 'internal') throw error;
+    // What is wrong with more than the log throws again here.
+    const volume = Volume.open(device, options);
+    return { volume, warning: `the log cannot be replayed (${error.message}): what is read may be stale or damaged` };
+  }
 }
 
 const writes = (flags: number): boolean => (flags & OPEN.ACCESS) !== OPEN.RDONLY;

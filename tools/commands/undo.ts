@@ -1,4 +1,5 @@
 /** `undo IMAGE FILE`: put an image back to what it was before the edit that wrote this undo file. */
+import { rmSync } from 'node:fs';
 import type { Command } from 'commander';
 import { FileDevice } from '../../lib/device/file.ts';
 import { undo } from '../../lib/device/undo.ts';
@@ -23,12 +24,13 @@ export function define(command: Command): void {
       try {
         const file = new FileDevice(name, 'rw');
         try {
-          const result = undo(image.device, file, { force: options.force === true });
-          if (options.json) json({ image: path, ...result });
-          else
-            line(
-              `${path}: ${showSize(result.restoredBytes)} put back${result.finished ? '' : ', of an edit that was cut off'}`,
-            );
+          const { wasNew, ...result } = undo(image.device, file, { force: options.force === true });
+          if (wasNew) rmSync(path);
+          if (options.json) json({ image: path, ...result, removed: wasNew });
+          else {
+            const what = wasNew ? 'removed: it was not there before' : `${showSize(result.restoredBytes)} put back`;
+            line(`${path}: ${what}${result.finished ? '' : ', of an edit that was cut off'}`);
+          }
         } finally {
           file.close();
         }

@@ -100,13 +100,13 @@ export class EditableImage {
   }
 }
 
-/** Stack undo on an image. Throws usage EXISTS. */
-export function startUndo(image: Device, path: string): UndoDevice {
+/** Stack undo on an image. @param isNew made just now. Throws usage EXISTS. */
+export function startUndo(image: Device, path: string, isNew = false): UndoDevice {
   if (existsSync(path)) {
     throw usage('EXISTS', `${path} exists: an undo file is a new file`, { where: { path } });
   }
   closeSync(openHost(path, 'wx'));
-  return new UndoDevice(image, new FileDevice(path, 'rw'), watchedRanges);
+  return new UndoDevice(image, new FileDevice(path, 'rw'), watchedRanges, isNew);
 }
 
 function openHost(path: string, flags: string): number {

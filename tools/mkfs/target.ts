@@ -112,7 +112,7 @@ export async function openTarget(target: Target, size: number, options: TargetOp
       lockImage(holder, path);
     }
     const file = new FileDevice(path, 'rw');
-    const device = options.undo === undefined ? file : await undoOver(file, options.undo);
+    const device = options.undo === undefined ? file : await undoOver(file, options.undo, !target.exists);
     // A file is emptied, but for undo: then only what is written over has to be kept.
     const blank = !target.isBlockDevice && (options.undo === undefined || !target.exists);
     if (!target.isBlockDevice) {
@@ -135,10 +135,10 @@ export async function openTarget(target: Target, size: number, options: TargetOp
   }
 }
 
-async function undoOver(file: FileDevice, path: string): Promise<Device> {
+async function undoOver(file: FileDevice, path: string, isNew: boolean): Promise<Device> {
   const { startUndo } = await import('../edit/open.ts');
   try {
-    return startUndo(file, path);
+    return startUndo(file, path, isNew);
   } catch (error) {
     file.close();
     throw error;

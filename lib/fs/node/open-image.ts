@@ -84,6 +84,8 @@ export type ImageFs = Pick<NodeFs, Both | `${Both}Sync` | Others> & {
   readonly promises: Pick<NodePromises, WithPromise>;
   /** False: changes are refused with EROFS. */
   readonly writable: boolean;
+  /** Set where what is read may be stale or damaged: opened with `readOnly` over a log that cannot be replayed; says why. */
+  readonly warning: string | undefined;
   /** Make everything done so far durable, as `fsync` does. */
   flush(): void;
   /** Close all descriptors, write everything in place, close the image. A second call does nothing. */
@@ -104,7 +106,8 @@ let nextDev = 0xcada01;
  * Changes are transactions: each call happens whole. They are durable after `flush`, an `fsync` of any file, or `unmount`; an
  * image left without `unmount` has its last changes in its log. The image must not change in other ways while it is open.
  *
- * A log that holds changes is replayed first: in the image, or, opened read-only, in memory.
+ * A log that holds changes is replayed first: in the image, or, opened read-only, in memory. One that cannot be replayed is an
+ * error, or, opened read-only, a `warning`.
  *
  * @param image path or file URL of an image file or block device, or a Device.
  * @throws CadastreError: `device` (not there, IN_USE), `unsupported` (not an image, or a feature that forbids it), `corrupt`.
@@ -171,6 +174,7 @@ function imageFs(files: ImageFiles, unlock: () => void): ImageFs {
     ReadStream: nodeFs.ReadStream,
     WriteStream: nodeFs.WriteStream,
     writable: !files.readOnly,
+    warning: files.warning,
     flush: () => files.sync(),
     unmount: () => {
       if (!files.mounted) return;
