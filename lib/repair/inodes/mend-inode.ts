@@ -234,6 +234,13 @@ export class InodeMender {
       const text = `inode ${inode}: ${found} extents of the ${name} found among the blocks that are in use and nobody else's`;
       report.did('forks', text, { inode });
     }
+    for (const [fileBlock, blockCount] of judged.contradicted) {
+      report.lose(
+        'certainty',
+        `inode ${inode}: ${name}: file blocks ${fileBlock}-${fileBlock + blockCount - 1} stand elsewhere in the file by the reverse map; the file was believed`,
+        { inode, fileBlock, blockCount },
+      );
+    }
     for (const [fileBlock, blockCount] of judged.lost) {
       report.lose(
         'extents',
@@ -269,6 +276,8 @@ export class InodeMender {
         if (size > 0 || slot.getUint32(at.nlink) > 0) wanted = this.#directorySize(slot, data, size);
         break;
       case MODE.SYMLINK: {
+        // On blocks that others claim, too: stage 2 may find its own.
+        if (data && this.#isDisputed(inode, data)) break;
         const result = mendSymlink(this.#state, slot, inode, data);
         if (!result) return false;
         wanted = result.size;
@@ -281,6 +290,14 @@ export class InodeMender {
     if (wanted !== size) fields.push('size');
     setU64(slot, at.size, wanted);
     return true;
+  }
+
+  #isDisputed(inode: number, { length, startBlock, blockCount }: ForkExtents): boolean {
+    const { witness } = this.#help;
+    for (let i = 0; i < length; i++) {
+      if (witness.isClaimedByOthers(startBlock[i]!, blockCount[i]!, inode, false)) return true;
+    }
+    return false;
   }
 
   #directorySize(slot: DataView, data: ForkExtents | undefined, size: number): number {

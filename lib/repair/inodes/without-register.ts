@@ -6,7 +6,6 @@
  *    as the metadata of somebody else.
  * 2. `nblocks` is the third witness when a record became too long or too short.
  */
-import type { Geometry } from '../../../formats/geometry.ts';
 import type { PlanReader } from '../forks/plan-reader.ts';
 import type { ForkReading } from '../forks/read-fork.ts';
 import { forkEnd, isPossible } from '../forks/records.ts';
@@ -78,7 +77,7 @@ export function mendLoose(
   let placed: boolean[] | undefined;
   let mended = 0;
   for (let i = 0; i < records.length; i++) {
-    if (isOne(i) && !isForeign(geometry, witness, of, records.startBlock[i]!, records.blockCount[i]!)) continue;
+    if (isOne(i) && !isForeign(reader, witness, of, records.startBlock[i]!, records.blockCount[i]!)) continue;
     placed ??= inPlace(records, isOne);
     const [, next] = gapAround(records, placed, i);
     const room = Math.min(next, end) - records.fileBlock[i]!;
@@ -91,12 +90,14 @@ export function mendLoose(
   return mended;
 }
 
-/** Can these blocks not be the fork's: free, or claimed by somebody whose claim is of another length? */
-function isForeign(geometry: Geometry, witness: Witness, of: LooseFork, start: number, count: number): boolean {
-  if (witness.hasRegister(geometry.agOfFsBlock(start))) return false;
-  return (
-    witness.freeBlocks(start, count) === count || witness.isClaimedInAnotherLength(start, count, of.inode, of.attr)
-  );
+/**
+ * Can these blocks not be the fork's: free, the AG's own, or somebody's who says so himself? Two files on the same blocks prove
+ * nothing against either: that is for stage 2.
+ */
+function isForeign(reader: PlanReader, witness: Witness, of: LooseFork, start: number, count: number): boolean {
+  if (witness.hasRegister(reader.geometry.agOfFsBlock(start))) return false;
+  if (witness.freeBlocks(start, count) === count || witness.isClaimedByAg(start, count)) return true;
+  return witness.isClaimedByOthers(start, count, of.inode, of.attr) && !isDataOf(reader, of, start);
 }
 
 /** The record's own blocks are the only lost range of its length. */

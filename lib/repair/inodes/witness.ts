@@ -87,16 +87,10 @@ export class Witness {
     });
   }
 
-  /** Do others claim a block of the range, all of them in claims that are longer or shorter than the range? */
-  isClaimedInAnotherLength(fsBlock: number, count: number, inode: number, attr: boolean): boolean {
+  /** Is a block of the range the AG's own: headers, log, trees, free list, inodes? */
+  isClaimedByAg(fsBlock: number, count: number): boolean {
     const index = this.#indexedClaims(this.#geometry.agOfFsBlock(fsBlock));
-    let others = false;
-    const same = this.#overlaps(index, fsBlock, count, (table, row) => {
-      if (isFork(table, row, inode, attr)) return false;
-      others = true;
-      return table.count[row] === count;
-    });
-    return others && !same;
+    return this.#overlaps(index, fsBlock, count, (table, row) => table.isSpecial(row));
   }
 
   /** Does anybody claim a block of the range? */
