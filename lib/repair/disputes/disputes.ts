@@ -18,7 +18,7 @@ import { findMoves, type Moves } from './homes.ts';
 import { type Effect, Judge, type Rule, type Verdict } from './judge.ts';
 import { Losses } from './lost.ts';
 import { type Claimant, type Dispute, forEachDispute, suspectRows } from './sweep.ts';
-import { decisionOf, isSuspect } from './words.ts';
+import { decisionOf } from './words.ts';
 
 /** Problems after which the blocks of an AG have to be looked at. */
 const ABOUT_BLOCKS = new Set<ProblemCode>([
@@ -105,6 +105,7 @@ class Settlement {
     };
     for (const ag of ags) {
       options.progress?.('disputes', ag, this.#state.geometry.agCount);
+      this.#losses.addAstray(this.#evidence, ag);
       forEachDispute(this.#evidence, ag, moves[ag]!, (dispute) => {
         batch.push(dispute);
         if (batch.length === BATCH) settle();
@@ -153,10 +154,11 @@ class Settlement {
     else this.#unnamed++;
     verdict.claimants.forEach((claimant, i) => {
       this.#apply(verdict, claimant, verdict.effects[i]!);
+      this.#remember(verdict, i);
     });
   }
 
-  #apply({ ag, agBlock, blockCount, claimants }: Verdict, claimant: Claimant, effect: Effect): void {
+  #apply({ ag, agBlock, blockCount }: Verdict, claimant: Claimant, effect: Effect): void {
     const { inode, attr, fileBlock, home, homeUnwritten, kind, unwritten, beyondEnd } = claimant;
     if (inode < 0) return;
     const here = this.#state.geometry.fsBlock(ag, agBlock);
@@ -173,11 +175,19 @@ class Settlement {
       const { geometry } = this.#state;
       const at = { ag: geometry.agOfFsBlock(home), agBlock: geometry.agBlockOfFsBlock(home), blockCount };
       this.#state.keep({ ...at, inode, fileBlock });
-    } else if (kind === 'data' && claimant.registered === undefined && !beyondEnd && claimants.length > 1) {
-      const claimed = claimant.row < 0 ? blockCount : this.#evidence.table(ag).count[claimant.row]!;
-      this.#losses.add(inode, blockCount, claimed);
     }
-    if (isSuspect(claimant, effect) && this.#suspects.size < MOST_SUSPECTS) this.#suspects.add(inode);
+  }
+
+  /** Who may be missing blocks of his own, and who may have those of another. */
+  #remember({ ag, blockCount, claimants, effects, suspects }: Verdict, i: number): void {
+    const { kind, inode, row, registered, beyondEnd } = claimants[i]!;
+    const effect = effects[i]!;
+    if (inode < 0 || effect === 'restored' || registered) return;
+    if (suspects[i] && this.#suspects.size < MOST_SUSPECTS) this.#suspects.add(inode);
+    if (kind === 'extent-tree' || beyondEnd) return;
+    // Whoever keeps blocks that only a tree of the AG wanted too, stands where free space should be.
+    const stays = effect === 'shares' || (effect === 'keeps' && !claimants.some((each) => each.kind === 'ag-tree'));
+    if (suspects[i] || !stays) this.#losses.add(inode, blockCount, this.#evidence.table(ag).count[row]!);
   }
 
   #lose(what: string, { inode, fileBlock, kind }: Claimant, blockCount: number): void {
@@ -238,7 +248,9 @@ class Settlement {
       });
     });
     const effects = claimants.map((): Effect => 'shares');
-    return { ag, agBlock, blockCount, claimants, effects, action: 'correct-refcount', proof: undefined, choices: [] };
+    const suspects = claimants.map(() => false);
+    const action = 'correct-refcount';
+    return { ag, agBlock, blockCount, claimants, effects, action, suspects, proof: undefined, choices: [] };
   }
 }
 

@@ -12,13 +12,13 @@ import { readTime } from '../../../formats/time.ts';
 import { Cursor } from '../../btree/btree.ts';
 import type { Observed } from '../../check/check.ts';
 import type { ExtentTable } from '../../check/claims.ts';
-import { freeExtents } from '../../check/compare/counters.ts';
+import type { AgTrees } from '../../check/observe/ag-trees.ts';
 import { agTree } from '../../check/observe/tree-run.ts';
 import { RunList } from '../../check/rows.ts';
 import { CadastreError } from '../../errors.ts';
 import { readExtents } from '../forks/extents.ts';
 import type { Claims } from '../groups/observe.ts';
-import { asSet } from '../groups/runs.ts';
+import { asSet, intersect, unite } from '../groups/runs.ts';
 import type { ForkExtents } from '../pending.ts';
 import { readSlot } from '../slot.ts';
 import type { RepairState } from '../state.ts';
@@ -49,7 +49,7 @@ export class Evidence {
   readonly #state: RepairState;
   readonly #reach: Uint32Array[] = [];
   readonly #trees: RunList[] = [];
-  readonly #free: (RunList | undefined)[] = [];
+  readonly #free: FreeRuns[] = [];
   readonly #facts = new Map<number, InodeFacts>();
   readonly #extents = new Map<string, ForkExtents>();
   readonly #sums = new Map<number, Cursor | undefined>();
@@ -111,18 +111,16 @@ export class Evidence {
     return (this.#trees[ag] ??= treeRuns(this.observed.context.claims[ag]!));
   }
 
-  /** Free space as it was recorded, ascending; undefined when neither tree could be read. */
+  /** What both free-space trees, as far as they could be read, call free: ascending. Undefined when neither could be. */
   freeRuns(ag: number): RunList | undefined {
-    if (!(ag in this.#free)) {
-      const list = freeExtents(this.observed.trees[ag]!);
-      if (!list) this.#free[ag] = undefined;
-      else {
-        const copy = new RunList();
-        for (let i = 0; i < list.length; i++) copy.push(list.start[i]!, list.count[i]!);
-        this.#free[ag] = asSet(copy);
-      }
-    }
-    return this.#free[ag];
+    return this.#freeOf(ag).both;
+  }
+  /** What at least one of them calls free. */
+  perhapsFree(ag: number): RunList | undefined {
+    return this.#freeOf(ag).either;
+  }
+  #freeOf(ag: number): FreeRuns {
+    return (this.#free[ag] ??= freeRuns(this.observed.trees[ag]!));
   }
 
   /** How many of these blocks were recorded as free; undefined when it is not known. */
@@ -220,6 +218,23 @@ function reachOf(table: ExtentTable): Uint32Array {
     reach[row] = most;
   }
   return reach;
+}
+
+interface FreeRuns {
+  readonly both: RunList | undefined;
+  readonly either: RunList | undefined;
+}
+
+function freeRuns({ seen, byStart, byLength }: AgTrees): FreeRuns {
+  const lists = [seen.bnobt?.complete ? byStart : undefined, seen.cntbt?.complete ? byLength : undefined];
+  const [one, other] = lists.flatMap((list) => (list ? [setOf(list)] : []));
+  return { both: one && other ? intersect(one, other) : one, either: one && other ? unite(one, other) : one };
+}
+
+function setOf(list: RunList): RunList {
+  const copy = new RunList();
+  for (let i = 0; i < list.length; i++) copy.push(list.start[i]!, list.count[i]!);
+  return asSet(copy);
 }
 
 function treeRuns(table: ExtentTable): RunList {

@@ -13,7 +13,7 @@
  *    metadata must describe itself as the claimant's.
  */
 import { RMAP_ATTR_FORK } from '../../../formats/btree-blocks.ts';
-import type { Evidence } from './evidence.ts';
+import { blocksIn, type Evidence } from './evidence.ts';
 import { type Home, isTreeBlock } from './register.ts';
 
 /** A part of a claim that goes home. */
@@ -218,8 +218,9 @@ class HomeFinder {
     const { geometry } = evidence;
     const standsFree = evidence.freeBlocksIn(ag, agBlock, blockCount);
     const homeAg = geometry.agOfFsBlock(home);
-    const homeFree = evidence.freeBlocksIn(homeAg, geometry.agBlockOfFsBlock(home), blockCount);
-    if (homeFree === undefined || homeFree > 0 || !standsFree) return false;
+    const homeBlock = geometry.agBlockOfFsBlock(home);
+    const perhapsFree = evidence.perhapsFree(homeAg);
+    if (!standsFree || !perhapsFree || blocksIn(perhapsFree, homeBlock, homeBlock + blockCount) > 0) return false;
     return occupants.every((each) => each.ag === ag && each.row === row);
   }
 

@@ -13,6 +13,7 @@
  */
 import type { Evidence } from './evidence.ts';
 import { type ClaimKind, cannotMove } from './kinds.ts';
+import { LostMetadata } from './lost.ts';
 import type { Claimant, Dispute } from './sweep.ts';
 
 /**
@@ -33,6 +34,8 @@ export interface Verdict {
   /** By claimant. */
   readonly effects: readonly Effect[];
   readonly action: string;
+  /** By claimant: it ends up with bytes of which nothing says that they are its own. */
+  readonly suspects: readonly boolean[];
   /** What proves whose metadata is there, in words. */
   readonly proof: string | undefined;
   /** Other actions that could be taken instead. */
@@ -44,10 +47,12 @@ const METADATA = new Set<ClaimKind>(['directory', 'symlink', 'attributes', 'exte
 export class Judge {
   readonly #evidence: Evidence;
   readonly #rule: Rule;
+  readonly #lost: LostMetadata;
 
   constructor(evidence: Evidence, rule: Rule) {
     this.#evidence = evidence;
     this.#rule = rule;
+    this.#lost = new LostMetadata(evidence);
   }
 
   /** The verdicts over a dispute, which may differ from block to block where metadata is concerned. */
@@ -60,7 +65,7 @@ export class Judge {
       if (claimants.some(({ kind }) => METADATA.has(kind)) && !claimants.some(({ kind }) => cannotMove(kind))) {
         while (to < blockCount && this.#prover(dispute, to)?.claimant === prover?.claimant) to++;
       } else to = blockCount;
-      const here = from === 0 ? claimants : claimants.map((each) => skipped(each, from));
+      const here = claimants.map((each, i) => this.#found(skipped(each, from), i === prover?.claimant, to - from));
       const part = { ag, agBlock: agBlock + from, blockCount: to - from, claimants: here };
       verdicts.push(this.#verdict(part, prover?.claimant ?? -1, prover?.proof, rule));
       from = to;
@@ -83,6 +88,14 @@ export class Judge {
     return found.find(({ claimant }) => claimants[claimant]!.registered) ?? found[0];
   }
 
+  /** A claimant of metadata that is not here: its own may be lying about, and says so itself. */
+  #found(claimant: Claimant, isHere: boolean, blockCount: number): Claimant {
+    const { kind, inode, fileBlock, home } = claimant;
+    if (isHere || home >= 0 || !(kind === 'directory' || kind === 'attributes' || kind === 'symlink')) return claimant;
+    const found = this.#lost.find(kind, inode, fileBlock, blockCount);
+    return found < 0 ? claimant : { ...claimant, home: found, isFound: true };
+  }
+
   #verdict(range: Dispute, prover: number, proof: string | undefined, rule: Rule): Verdict {
     const { claimants } = range;
     const effects: Effect[] = claimants.map(() => 'keeps');
@@ -93,10 +106,12 @@ export class Judge {
       if (isGoing(i)) effects[i] = 'restored';
       else rest.push(i);
     });
+    const suspects = claimants.map(() => false);
     const done = (action: string, choices: readonly string[] = []): Verdict => ({
       ...range,
       effects,
       action,
+      suspects,
       proof,
       choices,
     });
@@ -115,7 +130,10 @@ export class Judge {
     for (const i of others) effects[i] = this.#withoutProof(claimants[i]!);
     if (chunk !== undefined) {
       // The slots were cleared: what stood there were a file's bytes, and they go where they can stay.
-      for (const i of data) effects[i] = apart(claimants[i]!);
+      for (const i of data) {
+        effects[i] = apart(claimants[i]!);
+        suspects[i] = effects[i] === 'copied' && claimants[i]!.registered !== true;
+      }
       return done('copy');
     }
     if (data.length === 0) {
@@ -128,8 +146,18 @@ export class Judge {
       effects[data[0]!] = 'keeps';
       return done('data-keeps');
     }
-    const action = this.#divide(range, data, effects, rule);
+    const isLegitimate = rest.length < claimants.length && rest.length === data.length && this.#share(claimants, data);
+    if (isLegitimate) {
+      for (const i of data) effects[i] = 'shares';
+      return done('restore', this.#choices(claimants));
+    }
+    const action = this.#divide(range, data, effects, suspects, rule);
     return done(action, this.#choices(claimants));
+  }
+
+  /** Do these share the blocks by right? */
+  #share(claimants: readonly Claimant[], who: readonly number[]): boolean {
+    return this.#evidence.geometry.features.reflink && who.every((i) => claimants[i]!.registered === true);
   }
 
   /** Metadata whose block holds something else. */
@@ -150,7 +178,7 @@ export class Judge {
   }
 
   /** Divide a range among files; the action that was taken. */
-  #divide(range: Dispute, data: readonly number[], effects: Effect[], rule: Rule): string {
+  #divide(range: Dispute, data: readonly number[], effects: Effect[], suspects: boolean[], rule: Rule): string {
     const { claimants } = range;
     const isDead = (i: number): boolean => claimants[i]!.beyondEnd && claimants[i]!.registered !== true;
     let live = data.filter((i) => !isDead(i));
@@ -161,17 +189,19 @@ export class Judge {
       return 'end-of-file';
     }
     const { reflink } = this.#evidence.geometry.features;
+    const owners = this.#owners(range, live);
+    for (const i of live) suspects[i] = !claimants[i]!.unwritten && !owners.includes(i);
     if (rule === 'copy' || (rule === 'share' && !reflink)) {
       const keeper = this.#best(claimants, live);
       for (const i of live) effects[i] = i === keeper ? 'keeps' : apart(claimants[i]!);
       return 'copy';
     }
     if (rule === 'share') return this.#together(claimants, live, effects);
-    const owners = this.#owners(range, live);
     if (rule === 'owner') {
       const some = owners.length > 0 ? owners : [this.#best(claimants, live)];
       this.#together(claimants, some, effects);
       for (const i of live) if (!some.includes(i)) effects[i] = 'hole';
+      for (const i of live) suspects[i] &&= some.includes(i);
       return 'owner';
     }
     if (owners.length === 0 || owners.length === live.length) return this.#together(claimants, live, effects);

@@ -3,10 +3,13 @@
  * register can say so. Those that fit what claimants of disputes are missing are kept.
  */
 import { RMAP_OWNER } from '../../../formats/btree-blocks.ts';
+import { DIR_SPACE_BYTES } from '../../../formats/directory.ts';
 import { RunList } from '../../check/rows.ts';
 import { asSet, complement, coveredBy, subtract, unite } from '../groups/runs.ts';
 import type { KeptRange } from '../pending.ts';
-import type { Evidence } from './evidence.ts';
+import { blocksIn, type Evidence } from './evidence.ts';
+import type { ClaimKind } from './kinds.ts';
+import type { DirectorySpace } from './self.ts';
 
 /** Claims that lost their dispute, as far as it matters what they may be missing. */
 export class Losses {
@@ -20,6 +23,19 @@ export class Losses {
     this.#least = Math.min(this.#least, disputed);
     this.#all += claimed;
     this.#inodes.add(inode);
+  }
+
+  /** Claims on recorded free space of an AG without a register: they may be meant for other blocks. */
+  addAstray(evidence: Evidence, ag: number): void {
+    const free = evidence.freeRuns(ag);
+    if (!free || evidence.register.isComplete(ag)) return;
+    const table = evidence.table(ag);
+    for (let row = 0; row < table.length; row++) {
+      if (!table.isForkData(row)) continue;
+      const count = table.count[row]!;
+      const astray = blocksIn(free, table.start[row]!, table.start[row]! + count);
+      if (astray > 0) this.add(table.owner(row), astray, count);
+    }
   }
 
   /** Lost ranges that are as long as something that is missing could be. */
@@ -41,9 +57,74 @@ export class Losses {
   }
 }
 
+/** Lost blocks that are looked at for metadata: an image whose free space is nonsense has more. */
+const MOST_SEARCHED = 1 << 16;
+
+/** Lost blocks that describe themselves as metadata of somebody who has to give up what he claims. */
+export class LostMetadata {
+  readonly #evidence: Evidence;
+  /** Lost ranges, [fs block, count]. */
+  #runs: [from: number, count: number][] | undefined;
+  readonly #given = new Set<number>();
+
+  constructor(evidence: Evidence) {
+    this.#evidence = evidence;
+  }
+
+  /** The only place where `count` blocks can be that belong at this place of the fork: fs block, or -1. */
+  find(kind: ClaimKind, inode: number, fileBlock: number, count: number): number {
+    const { dirBlockBlocks } = this.#evidence.geometry;
+    const step = kind === 'directory' ? dirBlockBlocks : kind === 'symlink' ? count : 1;
+    if (count % step !== 0) return -1;
+    let found = -1;
+    for (const [from, length] of this.#lost()) {
+      for (let at = from; at + count <= from + length; at++) {
+        if (!this.#fits(kind, inode, fileBlock, at, count, step)) continue;
+        if (found >= 0) return -1;
+        found = at;
+      }
+    }
+    if (found >= 0) for (let i = 0; i < count; i++) this.#given.add(found + i);
+    return found;
+  }
+
+  #fits(kind: ClaimKind, inode: number, fileBlock: number, fsBlock: number, count: number, step: number): boolean {
+    const { self, geometry } = this.#evidence;
+    for (let i = 0; i < count; i++) if (this.#given.has(fsBlock + i)) return false;
+    const ag = geometry.agOfFsBlock(fsBlock);
+    for (let i = 0; i < count; i += step) {
+      const block = self.describe(ag, geometry.agBlockOfFsBlock(fsBlock + i), kind);
+      if (block?.owner !== inode) return false;
+      if (block.space !== undefined && block.space !== spaceOf(fileBlock + i, geometry.blockSize)) return false;
+    }
+    return true;
+  }
+
+  #lost(): readonly [number, number][] {
+    if (this.#runs) return this.#runs;
+    const runs: [number, number][] = [];
+    const { geometry } = this.#evidence;
+    let left = MOST_SEARCHED;
+    for (let ag = 0; ag < geometry.agCount; ag++) {
+      const lost = lostRuns(this.#evidence, ag);
+      for (let i = 0; i < lost.length && left > 0; i++) {
+        runs.push([geometry.fsBlock(ag, lost.start[i]!), Math.min(left, lost.count[i]!)]);
+        left -= lost.count[i]!;
+      }
+    }
+    this.#runs = runs;
+    return runs;
+  }
+}
+
+function spaceOf(fileBlock: number, blockSize: number): DirectorySpace {
+  const space = Math.floor((fileBlock * blockSize) / DIR_SPACE_BYTES);
+  return space === 0 ? 'data' : space === 1 ? 'leaf' : 'free';
+}
+
 /** Neither claimed nor free nor a tree's; nothing where free space is not known. */
 function lostRuns(evidence: Evidence, ag: number): RunList {
-  const free = evidence.freeRuns(ag);
+  const free = evidence.perhapsFree(ag);
   if (!free) return new RunList();
   const { geometry } = evidence;
   const used = unite(unite(coveredBy(evidence.table(ag)), evidence.treeRuns(ag)), staging(evidence, ag));

@@ -29,17 +29,22 @@ import type { ForkExtents } from '../pending.ts';
 import type { ClaimKind } from './kinds.ts';
 
 /** A block that carries a header of the format. */
-interface SelfDescribed {
+export interface SelfDescribed {
   readonly kind: ClaimKind;
   /** In words: "directory data block", "bnobt block". */
   readonly what: string;
   /** Inode, or AG for an AG's tree. */
   readonly owner: number;
   readonly crcOffset: number;
+  /** Directories: which part of the fork such a block belongs to. */
+  readonly space?: DirectorySpace;
 }
+
+export type DirectorySpace = 'data' | 'leaf' | 'free';
 
 interface Header {
   readonly kinds: readonly ClaimKind[];
+  readonly space?: DirectorySpace;
   readonly what: string;
   /** Offsets of blkno, uuid, owner, crc. */
   readonly at: readonly [number, number, number, number];
@@ -54,18 +59,18 @@ const REMOTE_AT = [linkAt.blkno, linkAt.uuid, linkAt.owner, linkAt.crc] as const
 
 /** By the u32 at byte 0. */
 const BY_WORD = new Map<number, Header>([
-  [DIR_BLOCK_MAGIC, { kinds: ['directory'], what: 'directory block', at: DIR_AT }],
-  [DIR_DATA_MAGIC, { kinds: ['directory'], what: 'directory data block', at: DIR_AT }],
-  [DIR_FREE_MAGIC, { kinds: ['directory'], what: 'directory free index', at: DIR_AT }],
+  [DIR_BLOCK_MAGIC, { kinds: ['directory'], what: 'directory block', space: 'data', at: DIR_AT }],
+  [DIR_DATA_MAGIC, { kinds: ['directory'], what: 'directory data block', space: 'data', at: DIR_AT }],
+  [DIR_FREE_MAGIC, { kinds: ['directory'], what: 'directory free index', space: 'free', at: DIR_AT }],
   // Remote values have the same header as symlinks, but for the name.
   [ATTR_REMOTE_MAGIC, { kinds: ['attributes'], what: 'attribute value', at: REMOTE_AT }],
   [SYMLINK_MAGIC, { kinds: ['symlink'], what: 'symlink target', at: REMOTE_AT }],
 ]);
 /** By the u16 at byte 8. */
 const BY_HALF = new Map<number, Header>([
-  [DIR_LEAF1_MAGIC, { kinds: ['directory'], what: 'directory leaf', at: DA_AT }],
-  [DIR_LEAFN_MAGIC, { kinds: ['directory'], what: 'directory leaf', at: DA_AT }],
-  [DA_NODE_MAGIC, { kinds: ['directory', 'attributes'], what: 'hash node', at: DA_AT }],
+  [DIR_LEAF1_MAGIC, { kinds: ['directory'], what: 'directory leaf', space: 'leaf', at: DA_AT }],
+  [DIR_LEAFN_MAGIC, { kinds: ['directory'], what: 'directory leaf', space: 'leaf', at: DA_AT }],
+  [DA_NODE_MAGIC, { kinds: ['directory', 'attributes'], what: 'hash node', space: 'leaf', at: DA_AT }],
   [ATTR_LEAF_MAGIC, { kinds: ['attributes'], what: 'attribute leaf', at: DA_AT }],
 ]);
 
@@ -102,14 +107,14 @@ export class SelfDescriptions {
     const { ag, agBlock, kind, inode } = claim;
     if (kind === 'data' || kind === 'ag-headers' || kind === 'log') return undefined;
     if (kind === 'inodes') return this.#inodes(ag, agBlock);
-    const found = this.#describe(ag, agBlock, kind);
+    const found = this.describe(ag, agBlock, kind);
     if (kind === 'ag-tree') return found && `a ${found.what}`;
     if (found) return found.owner === inode ? `a ${found.what} of inode ${inode}` : undefined;
     return this.#geometry.dirBlockBlocks > 1 || kind === 'symlink' ? this.#joined(claim) : undefined;
   }
 
   /** The header of a block of this kind, or undefined. */
-  #describe(ag: number, agBlock: number, kind: ClaimKind): SelfDescribed | undefined {
+  describe(ag: number, agBlock: number, kind: ClaimKind): SelfDescribed | undefined {
     if (!this.#read(ag, agBlock)) return undefined;
     return this.#header(this.#view, this.#geometry.agBlockToDaddr(ag, agBlock), kind);
   }
@@ -126,7 +131,8 @@ export class SelfDescriptions {
     if (!header?.kinds.includes(kind)) return undefined;
     const [blkno, uuid, owner, crcOffset] = header.at;
     if (verifySelf(view, geometry, daddr, blkno, uuid, owner)) return undefined;
-    return { kind, what: header.what, owner: getU64(view, owner), crcOffset };
+    const space = header.space === undefined || kind !== 'directory' ? {} : { space: header.space };
+    return { kind, what: header.what, owner: getU64(view, owner), crcOffset, ...space };
   }
 
   /** A block without a header of its own: the directory block or symlink extent that it is a part of. */

@@ -31,6 +31,8 @@ export interface Claimant {
   /** fs block it goes back to, or -1; and whether nothing is written there. */
   readonly home: number;
   readonly homeUnwritten: boolean;
+  /** The home was found by what its blocks say of themselves, not by the register. */
+  readonly isFound?: boolean;
   /** Data behind the end of the file: nobody can read it. */
   readonly beyondEnd: boolean;
 }

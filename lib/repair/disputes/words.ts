@@ -100,6 +100,12 @@ function homes(evidence: Evidence, { claimants, blockCount }: Verdict, said: str
     const place =
       blockCount === 1 ? `file block ${fileBlock}` : `file blocks ${fileBlock}-${fileBlock + blockCount - 1}`;
     const where = rangeOf(evidence, home, blockCount);
+    if (claimant.isFound) {
+      said.push(
+        `${where}, which nobody claims and free space does not have, describe themselves as ${nameOf(claimant)}’s`,
+      );
+      continue;
+    }
     said.push(
       `the reverse map names ${where} as the home of ${nameOf(claimant)}, ${place}; nobody is in the way${also}`,
     );
@@ -148,7 +154,7 @@ function times(evidence: Evidence, { claimants }: Verdict, said: string[]): void
   said.push(`${nameOf(claimants[last]!)} was changed last${text}, so the bytes are most likely its own`);
 }
 
-function outcomeOf(evidence: Evidence, { claimants, effects, blockCount }: Verdict): string {
+function outcomeOf(evidence: Evidence, { claimants, effects, suspects, blockCount }: Verdict): string {
   const parts = claimants.slice(0, MOST_NAMED).map((claimant, i) => {
     const effect = effects[i]!;
     if (claimant.kind === 'ag-tree') return `${nameOf(claimant)} are rebuilt elsewhere`;
@@ -156,13 +162,9 @@ function outcomeOf(evidence: Evidence, { claimants, effects, blockCount }: Verdi
       return `${nameOf(claimant)} ${OUTCOMES.restored}, ${rangeOf(evidence, claimant.home, blockCount)}`;
     }
     const place = claimant.kind === 'data' ? ` at file block ${claimant.fileBlock}` : '';
-    const suspect = isSuspect(claimant, effect) ? ' (suspect: they may be another file’s bytes)' : '';
+    const suspect = suspects[i] ? ' (suspect: they may be another file’s bytes)' : '';
     return `${nameOf(claimant)} ${OUTCOMES[effect]}${place}${suspect}`;
   });
   if (claimants.length > MOST_NAMED) parts.push(`${claimants.length - MOST_NAMED} more likewise`);
   return parts.join('; ');
 }
-
-/** Somebody who now has bytes that nothing says are his. */
-export const isSuspect = ({ kind, registered }: Claimant, effect: Effect): boolean =>
-  kind === 'data' && registered !== true && (effect === 'copied' || effect === 'shares');
