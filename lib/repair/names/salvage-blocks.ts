@@ -112,7 +112,7 @@ export class BlockSalvage {
     const size = dirEntrySize(stored);
     // Where the index is whole an entry ends before the next one it knows.
     const most = this.#index.complete ? Math.min(end, (this.#index.next(base + at / 8) - base) * 8) : end;
-    if (stored > 0 && at + size <= most) {
+    if (stored > 0 && at + size <= end) {
       const right = known !== undefined && this.#hash(data, at + 9, at + 9 + stored) === known;
       if (right) return stored;
       const tagged = view.getUint16(at + size - 2) === at;
@@ -124,7 +124,8 @@ export class BlockSalvage {
         const proven = this.#lengthByHash(block, at, known);
         if (proven > 0) return proven;
       }
-      if (!tagged && inSync && this.#isTile(view, at + size, end) && this.#fits(block, at, stored)) return stored;
+      if (!tagged && inSync && at + size <= most && this.#isTile(view, at + size, end) && this.#fits(block, at, stored))
+        return stored;
     }
     return known === undefined ? 0 : this.#lengthByHash(block, at, known);
   }
