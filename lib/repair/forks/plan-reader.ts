@@ -5,12 +5,14 @@ import { Buffer, type Segment } from '../../buffer/buffer.ts';
 import type { BlockReader } from '../../buffer/transaction.ts';
 import type { Device } from '../../device/device.ts';
 import { CadastreError, corrupt } from '../../errors.ts';
+import { turnBack } from '../bit-rot.ts';
 
 export class PlanReader implements BlockReader {
   readonly geometry: Geometry;
   readonly plan: Device;
-  /** Blocks used in spite of a wrong CRC. */
+  /** Blocks used in spite of a wrong CRC; those of them that were put right first. */
   wrongCrcs = 0;
+  healed = 0;
 
   constructor(plan: Device, geometry: Geometry) {
     this.plan = plan;
@@ -34,10 +36,17 @@ export class PlanReader implements BlockReader {
     let fault = checkBlock(type, buffer.data, buffer.view, this.geometry, buffer.daddr);
     if (fault?.code === 'BAD_CRC') {
       this.wrongCrcs++;
+      this.#turnBack(buffer);
       fault = type.verify(buffer.view, this.geometry, buffer.daddr);
     }
     if (fault) throw corrupt(fault.code, `${type.name}: ${fault.field} is ${fault.found}, expected ${fault.expected}`);
     return buffer;
+  }
+
+  /** Undo what made the CRC wrong where the CRC tells what that was; counted in `healed`. */
+  #turnBack({ type, data, view, daddr }: Buffer): void {
+    const isGood = (): boolean => type.verify(view, this.geometry, daddr) === undefined;
+    if (turnBack(data, type.crcOffset, isGood) !== undefined) this.healed++;
   }
 
   /** One fs block as it is, not verified; undefined when the device cannot read it. */

@@ -15,8 +15,10 @@ import { FORMAT, maxRootRecords } from '../../../formats/inode.ts';
 import { getU64, NULL64 } from '../../../formats/struct.ts';
 import { checkTree, TREE_TYPES, Tree } from '../../btree/btree.ts';
 import { internal } from '../../errors.ts';
+import { turnBack } from '../bit-rot.ts';
 import type { PlanReader } from './plan-reader.ts';
 import { forkEnd, isPossible, Records } from './records.ts';
+import { solveRecord } from './solve-record.ts';
 
 const RECORD = 16;
 const ROOT_HEAD = 4;
@@ -98,7 +100,7 @@ function walkSound(reader: PlanReader, fork: ForkBytes, reading: ForkReading): b
     { view: () => fork.view, change: readOnly },
     { owner: fork.inode, daddr: (pointer) => geometry.fsBlockToDaddr(pointer), allocate: readOnly, free: readOnly },
   );
-  const crcs = reader.wrongCrcs;
+  const { wrongCrcs, healed } = reader;
   let sound = true;
   checkTree(
     reader,
@@ -113,8 +115,13 @@ function walkSound(reader: PlanReader, fork: ForkBytes, reading: ForkReading): b
       },
     },
   );
-  if (reader.wrongCrcs > crcs) reading.doubted = true;
-  return sound && !reading.doubted;
+  const wrong = reader.wrongCrcs - wrongCrcs;
+  // Blocks that were put right say what they said, but stand on disk as they are.
+  if (sound && wrong === reader.healed - healed) {
+    if (wrong > 0) reading.sound = false;
+    return true;
+  }
+  return false;
 }
 
 interface Leaf {
@@ -183,12 +190,12 @@ class TreeSalvage {
     if (this.#seen.has(fsBlock)) return true;
     const view = this.#reader.raw(fsBlock);
     if (!view) return false;
+    const isDoubted = !this.#heal(view, fsBlock);
     const found = this.#levelOf(view, fsBlock, level, key);
     if (found < 0) return false;
     this.#seen.add(fsBlock);
     this.#reading.treeBlocks.push(fsBlock);
-    const bytes = new Uint8Array(view.buffer);
-    if (storedCrc(bytes, offsets.crc) !== crcWithHole(bytes, offsets.crc)) this.#reading.doubted = true;
+    if (isDoubted) this.#reading.doubted = true;
     for (const at of [offsets.leftSibling, offsets.rightSibling]) {
       const sibling = getU64(view, at);
       if (sibling !== NULL64 && geometry.isFsBlock(sibling)) this.#siblings.push([sibling, found]);
@@ -196,6 +203,42 @@ class TreeSalvage {
     if (found === 0) this.#leaf(view);
     else this.#node(view, found);
     return true;
+  }
+
+  /** Make the CRC right where it tells what is wrong. False: it does not. */
+  #heal(view: DataView, fsBlock: number): boolean {
+    const geometry = this.#geometry;
+    const bytes = new Uint8Array(view.buffer);
+    if (storedCrc(bytes, offsets.crc) === crcWithHole(bytes, offsets.crc)) return true;
+    const { verify } = BTREE_BLOCK_TYPES.bmbt;
+    const daddr = geometry.fsBlockToDaddr(fsBlock);
+    if (turnBack(bytes, offsets.crc, () => !verify(view, geometry, daddr)) !== undefined) return true;
+    if (verify(view, geometry, daddr) || view.getUint16(offsets.level) > 0) return false;
+    const answers: Uint8Array[] = [];
+    const count = view.getUint16(offsets.numrecs);
+    for (let i = 0; i < count; i++) {
+      const fits = (): boolean => this.#fits(view, i, count);
+      if (fits()) continue;
+      const base = LongHeader.size + i * RECORD;
+      for (const answer of solveRecord(bytes, offsets.crc, base, fits)) answers.push(answer.bytes);
+    }
+    if (answers.length !== 1) return false;
+    bytes.set(answers[0]!);
+    return true;
+  }
+
+  /** Can a record of a leaf be, and does it stand between its neighbours? */
+  #fits(view: DataView, i: number, count: number): boolean {
+    const around = new Records();
+    const first = Math.max(0, i - 1);
+    for (let k = first; k <= Math.min(count - 1, i + 1); k++) around.take(view, LongHeader.size + k * RECORD);
+    const own = i - first;
+    const { fileBlock, startBlock, blockCount } = around;
+    const { attr, regular } = this.#fork;
+    const end = forkEnd(attr, regular);
+    if (!isPossible(this.#geometry, fileBlock[own]!, startBlock[own]!, blockCount[own]!, end)) return false;
+    if (own > 0 && fileBlock[0]! + blockCount[0]! > fileBlock[own]!) return false;
+    return own + 1 >= around.length || fileBlock[own]! + blockCount[own]! <= fileBlock[own + 1]!;
   }
 
   /** The level of a block of this tree, or -1. One header field may be wrong when everything else is right. */

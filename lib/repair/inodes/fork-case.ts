@@ -1,5 +1,5 @@
 /** One fork of an inode under repair: read, its count settled, judged. */
-import { INODE_FLAG, InodeCore } from '../../../formats/inode.ts';
+import { FORMAT, INODE_FLAG, InodeCore } from '../../../formats/inode.ts';
 import { getU64 } from '../../../formats/struct.ts';
 import { forkOfSlot } from '../forks/extents.ts';
 import type { PlanReader } from '../forks/plan-reader.ts';
@@ -54,7 +54,8 @@ export function settleFork(
     attr,
     regular: fork.regular,
     sizeBlocks,
-    doubted: help.doubted || reading.doubted,
+    // A fork with a fault of its own is the likelier one to be wrong where it and the register differ.
+    doubted: help.doubted || reading.doubted || (fork.format === FORMAT.BTREE && !reading.sound),
     preallocated: (slot.getUint16(at.flags) & INODE_FLAG.PREALLOC) !== 0,
   });
   let blocks = 0;

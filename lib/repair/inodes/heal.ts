@@ -12,8 +12,9 @@ import { DATA_FORK_OFFSET, dataExtentCount, FORMAT, InodeCore, MODE, S_IFMT } fr
 import { inodeCoreFault } from '../../../formats/inode-verify.ts';
 import { getU64 } from '../../../formats/struct.ts';
 import { SYMLINK } from '../../../formats/symlink.ts';
-import { solveField, turnBack } from '../bit-rot.ts';
+import { turnBack } from '../bit-rot.ts';
 import { isPossible, Records } from '../forks/records.ts';
+import { solveBits, solveRecord } from '../forks/solve-record.ts';
 import type { ForkExtents } from '../pending.ts';
 import type { RepairState } from '../state.ts';
 import type { Witness } from './witness.ts';
@@ -21,11 +22,6 @@ import type { Witness } from './witness.ts';
 const at = InodeCore.offsets;
 /** More blocks than attributes have but in the rarest of cases. */
 const MOST_ATTR_BLOCKS = 4096;
-/** Parts of a packed extent: first bit of the last 32 (or fewer) bits, and how many there are. */
-const FILE_BLOCK = { first: 23, bits: 32 };
-const START_BLOCK = { first: 75, bits: 32 };
-const BLOCK_COUNT = { first: 107, bits: 21 };
-
 /** Undo what made a slot's CRC wrong; the slot is changed in place. @returns what was wrong, when that is known. */
 export function healSlot(slot: DataView, geometry: Geometry, inode: number, witness: Witness): string | undefined {
   const bytes = new Uint8Array(slot.buffer, slot.byteOffset, geometry.inodeSize);
@@ -46,66 +42,29 @@ function solve(
   /** Try a field: `clear` makes its upper part what it must be, `fits` judges the value that the CRC asks for. */
   const attempt = (name: string, first: number, count: number, clear: () => void, fits: () => boolean): void => {
     clear();
-    const bits = Array.from({ length: count }, (_, i) => first + i);
-    const value = solveField(bytes, at.crc, bits);
-    if (value !== undefined) {
-      bits.forEach((bit, i) => {
-        const mask = 0x80 >> (bit & 7);
-        if (((value >>> (count - 1 - i)) & 1) !== 0) bytes[bit >> 3]! |= mask;
-        else bytes[bit >> 3]! &= ~mask;
-      });
-      if (isGood() && fits()) answers.push({ name, bytes: bytes.slice() });
-    }
+    if (solveBits(bytes, at.crc, first, count) && isGood() && fits()) answers.push({ name, bytes: bytes.slice() });
     bytes.set(original);
   };
-  const nothing = (): void => {};
-  attempt('mode', 8 * at.mode, 16, nothing, () => true);
+  const zero = (offset: number) => (): void => slot.setUint32(offset, 0);
   attempt(
-    'size',
-    8 * at.size + 32,
-    32,
-    () => slot.setUint32(at.size, 0),
-    () => fitsSize(slot, geometry),
+    'mode',
+    8 * at.mode,
+    16,
+    () => {},
+    () => true,
   );
-  attempt(
-    'nblocks',
-    8 * at.nblocks + 32,
-    32,
-    () => slot.setUint32(at.nblocks, 0),
-    () => fitsBlocks(slot),
-  );
+  attempt('size', 8 * at.size + 32, 32, zero(at.size), () => fitsSize(slot, geometry));
+  attempt('nblocks', 8 * at.nblocks + 32, 32, zero(at.nblocks), () => fitsBlocks(slot));
   if (slot.getUint8(at.format) === FORMAT.EXTENTS) {
     const room = Math.floor((geometry.inodeSize - DATA_FORK_OFFSET) / 16);
     const count = Math.min(room, dataExtentCount(slot, 0));
     for (let i = 0; i < count; i++) {
-      const base = DATA_FORK_OFFSET + 16 * i;
       const fits = (): boolean => fitsExtent(slot, geometry, inode, i, count, witness);
       // What fits already is not what is wrong.
       if (fits()) continue;
-      const cleared =
-        (mask: { hi: number; lo: number }): (() => void) =>
-        () => {
-          slot.setUint32(base, (slot.getUint32(base) & mask.hi) >>> 0);
-          slot.setUint32(base + 4, (slot.getUint32(base + 4) & mask.lo) >>> 0);
-        };
-      attempt(
-        `extent ${i}: file block`,
-        8 * base + FILE_BLOCK.first,
-        FILE_BLOCK.bits,
-        cleared({ hi: 0x800001ff, lo: 0xffffffff }),
-        fits,
-      );
-      attempt(
-        `extent ${i}: start`,
-        8 * base + START_BLOCK.first,
-        START_BLOCK.bits,
-        () => {
-          slot.setUint32(base + 4, (slot.getUint32(base + 4) & 0xfffffe00) >>> 0);
-          slot.setUint32(base + 8, slot.getUint32(base + 8) & 0x1fffff);
-        },
-        fits,
-      );
-      attempt(`extent ${i}: length`, 8 * base + BLOCK_COUNT.first, BLOCK_COUNT.bits, nothing, fits);
+      for (const answer of solveRecord(bytes, at.crc, DATA_FORK_OFFSET + 16 * i, () => isGood() && fits())) {
+        answers.push({ name: `extent ${i}: ${answer.name}`, bytes: answer.bytes });
+      }
     }
   }
   if (answers.length !== 1) return undefined;

@@ -35,6 +35,8 @@ export interface Judged {
   restored: number;
   /** File ranges [file block, count] that a record covered and nothing covers now. */
   readonly lost: [fileBlock: number, blockCount: number][];
+  /** File ranges for which the register has another place in the file, and nothing says which of the two is right. */
+  readonly contradicted: [fileBlock: number, blockCount: number][];
 }
 
 export function judgeFork(geometry: Geometry, reading: ForkReading, witness: Witness, of: ForkCase): Judged {
@@ -54,6 +56,7 @@ class Judge {
   readonly #register = new Records();
   readonly #guessed = new Records();
   readonly #dropped = new Records();
+  readonly #contradicted: [number, number][] = [];
 
   constructor(geometry: Geometry, reading: ForkReading, witness: Witness, of: ForkCase) {
     this.#geometry = geometry;
@@ -156,7 +159,9 @@ class Judge {
     if (!witness.hasRegister(this.#geometry.agOfFsBlock(start))) return true;
     if (witness.isRegisteredTo(start, count, inode, attr)) {
       // Both name these blocks, at different places of the file.
-      return !(doubted || (file + count > sizeBlocks && !this.#isRegisteredBeyond(start, count)));
+      if (doubted || (file + count > sizeBlocks && !this.#isRegisteredBeyond(start, count))) return false;
+      this.#contradicted.push([file, count]);
+      return true;
     }
     const free = witness.freeBlocks(start, count);
     const isOthers = witness.isRegisteredToOthers(start, count, inode, attr);
@@ -257,7 +262,13 @@ class Judge {
     for (let i = 0; i < sum.length; i++) {
       extents.push(sum.fileBlock[i]!, sum.startBlock[i]!, sum.blockCount[i]!, sum.unwritten[i]!);
     }
-    return { extents, changed: !this.#reading.sound || !sameMap(records, extents), restored, lost };
+    return {
+      extents,
+      changed: !this.#reading.sound || !sameMap(records, extents),
+      restored,
+      lost,
+      contradicted: this.#contradicted,
+    };
   }
 }
 

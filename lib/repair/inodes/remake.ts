@@ -119,7 +119,13 @@ function typeFor(help: MendHelp, inode: number, named: Named | undefined, data: 
   return data.length > 0 ? MODE.FILE : undefined;
 }
 
-const asJudged = (extents: ForkExtents): Judged => ({ extents, changed: true, restored: 0, lost: [] });
+const asJudged = (extents: ForkExtents): Judged => ({
+  extents,
+  changed: true,
+  restored: 0,
+  lost: [],
+  contradicted: [],
+});
 
 function endOf(extents: ForkExtents): number {
   const last = extents.length - 1;
