@@ -20,6 +20,7 @@ import {
 import type { ForkBlocks, ForkReader } from '../buffer/fork-blocks.ts';
 import { fileError, internal } from '../errors.ts';
 import { initLeaf, leafCount, leafFlags, leafLowerBound, leafRecord, leafRemove, type NewAttribute } from './leaf.ts';
+import { clearLeftovers } from './leftovers.ts';
 import { isNode, Path } from './path.ts';
 import { FILE_BLOCKS, freeRemote, lowestUnmapped, verifyRemote, writeRemote } from './remote.ts';
 import { findShort, ShortformWriter, shortEntryBytes, shortform, shortformSizeWith } from './shortform.ts';
@@ -60,7 +61,7 @@ export function shortformBytesAfter(
 }
 
 /**
- * Create an attribute or replace its value. A parent pointer is told by name *and* value: storing one that exists
+ * Create an attribute or replace its value. What a crash has left half-replaced near it goes. A parent pointer is told by name *and* value: storing one that exists
  * changes nothing.
  * @param flags the namespace bit (`ATTR`). Throws `file` errors of `assertStorable`, ENOSPC from the allocator (cancel
  * the transaction), `corrupt`.
@@ -69,7 +70,9 @@ export function setAttribute(fork: ForkBlocks, flags: number, name: Uint8Array, 
   assertStorable(flags, name, value.length);
   const local = shortform(fork);
   if (local === undefined && fork.find(0, ATTR_ROOT) !== undefined) {
-    setInBlocks(fork, { hash: attrHash(flags, name, 0, name.length, value), flags, name, value, valueBlock: 0 });
+    const hash = attrHash(flags, name, 0, name.length, value);
+    clearLeftovers(fork, hash);
+    setInBlocks(fork, { hash, flags, name, value, valueBlock: 0 });
     toShortform(fork);
     return;
   }
@@ -165,8 +168,11 @@ export function removeAttribute(fork: ForkBlocks, flags: number, name: Uint8Arra
     fork.setLocal(writer.finish());
     return true;
   }
+  const hash = attrHash(flags, name, 0, name.length, value);
   const path = new Path(fork);
-  if (!path.find(attrHash(flags, name, 0, name.length, value), flags, name, value)) return false;
+  if (!path.find(hash, flags, name, value)) return false;
+  clearLeftovers(fork, hash);
+  path.find(hash, flags, name, value);
   const old = oldValue(path);
   if (old) {
     verifyRemote(fork, old.block, old.length);

@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ATTR, encodeParent } from '../../formats/attribute.ts';
+import { ATTR, ATTR_LEAF_MAGIC, AttrLeafHeader, AttrLocal, AttrRemote, encodeParent } from '../../formats/attribute.ts';
 import { testGeometry } from '../../test/support/geometry.ts';
 import { MapFork } from '../../test/support/map-fork.ts';
 import { CadastreError } from '../errors.ts';
 import { type AttributeEntry, buildAttributes, shortformBytesOf } from './build.ts';
 import { checkAttributes } from './check.ts';
+import { leafCount, leafFlags, leafRecord } from './leaf.ts';
 import { fromLinux, fromLinuxName, toLinux, toLinuxName } from './linux-names.ts';
 import { isNode, nodeLevel } from './path.ts';
 import { forEachAttribute, getAttribute, listAttributes, listParents } from './read.ts';
@@ -258,6 +259,73 @@ describe('forms', () => {
     expect(getAttribute(fork, 0, ascii('a'))).toBeUndefined();
     expect(listAttributes(fork).map(({ name }) => text(name))).toEqual(['b']);
     expect(faults(fork).map((line) => line.split(' ')[0])).toEqual(['ATTR_INCOMPLETE']);
+  });
+});
+
+describe('what a crash has left half-replaced', () => {
+  /** Mark entries in the leaves as the kernel does before it removes them; `forgets`: they point at their value no more. */
+  function interrupt(fork: MapFork, which: (name: string) => boolean, forgets: boolean): number {
+    let marked = 0;
+    for (const buffer of fork.blocks.values()) {
+      const { view, data } = buffer;
+      if (view.getUint16(8) !== ATTR_LEAF_MAGIC) continue;
+      fork.change(buffer);
+      for (let i = 0; i < leafCount(view); i++) {
+        const record = leafRecord(view, i);
+        const isLocal = (leafFlags(view, i) & ATTR.LOCAL) !== 0;
+        const start = record + (isLocal ? AttrLocal.size : AttrRemote.size);
+        const name = text(data.subarray(start, start + data[record + (isLocal ? 2 : 8)]!));
+        if (!which(name)) continue;
+        data[AttrLeafHeader.size + i * 8 + 6]! |= ATTR.INCOMPLETE;
+        if (forgets && !isLocal) view.setBigUint64(record, 0n);
+        marked++;
+      }
+    }
+    fork.settle();
+    return marked;
+  }
+
+  it.each([false, true])('goes with the next change, its blocks too (forgotten: %s)', (forgets) => {
+    for (const change of ['set', 'replace', 'remove'] as const) {
+      const fork = newFork(1024);
+      for (const name of ['keep', 'other', 'half']) setAttribute(fork, 0, ascii(name), value(3000, name.length));
+      setAttribute(fork, 0, ascii('short'), value(10));
+      expect(interrupt(fork, (name) => name === 'half', forgets)).toBe(1);
+      const blocks = fork.blocks.size;
+      if (change === 'set') setAttribute(fork, 0, ascii('half'), value(20));
+      else if (change === 'replace') setAttribute(fork, 0, ascii('other'), value(3000, 9));
+      else expect(removeAttribute(fork, 0, ascii('short'))).toBe(true);
+      expectSound(fork);
+      expect(fork.blocks.size).toBe(blocks - 4);
+      expect(digest(getAttribute(fork, 0, ascii('keep')))).toBe(digest(value(3000, 4)));
+      expect(getAttribute(fork, 0, ascii('half'))?.length).toBe(change === 'set' ? 20 : undefined);
+    }
+  });
+
+  it('goes from all leaves of a tree, and the last one leaves a shortform', () => {
+    const fork = newFork(1024);
+    for (let i = 0; i < 200; i++) setAttribute(fork, 0, ascii(`name-${i}`), value(20 + (i % 900), i));
+    expect(rootLevel(fork)).toBeGreaterThan(0);
+    expect(interrupt(fork, (name) => Number(name.slice(5)) % 3 !== 0, false)).toBe(133);
+    setAttribute(fork, 0, ascii('name-0'), value(5));
+    setAttribute(fork, 0, ascii('name-1'), value(5));
+    expectSound(fork);
+    expect(listAttributes(fork)).toHaveLength(68);
+    interrupt(fork, (name) => name !== 'name-0', true);
+    expect(removeAttribute(fork, 0, ascii('name-0'))).toBe(true);
+    expectSound(fork);
+    expect(fork.blocks.size).toBe(0);
+    expect(fork.local()).toBeDefined();
+  });
+
+  it('leaves blocks alone that are no value of the inode', () => {
+    const fork = newFork(1024);
+    for (const name of ['keep', 'half']) setAttribute(fork, 0, ascii(name), value(900, 1));
+    interrupt(fork, (name) => name === 'half', true);
+    const [block] = [...fork.blocks.keys()].filter((each) => each !== 0).slice(-1);
+    fork.blocks.get(block!)!.data.fill(0x55);
+    setAttribute(fork, 0, ascii('keep'), value(30));
+    expect(fork.blocks.has(block!)).toBe(true);
   });
 });
 
