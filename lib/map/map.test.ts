@@ -1,8 +1,12 @@
 /** What a picture of an image counts: against a picture computed by hand, another source, and what owners says block by block. */
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MODE } from '../../formats/inode.ts';
 import { emptyImage } from '../../test/support/empty-image.ts';
 import { FileWorld } from '../../test/support/file-world.ts';
+import { OverlayDevice } from '../device/overlay.ts';
+import { CadastreError } from '../errors.ts';
+import { fragReport } from '../frag/frag.ts';
 import { findOwners } from '../owners/owners.ts';
 import { Volume } from '../volume/volume.ts';
 import { BLOCK_CLASSES, type BlockClass, BlockClasses } from './block-classes.ts';
@@ -121,4 +125,33 @@ it('a cell is drawn as what most of it is', () => {
   expect(look(3, 0, 0, 0, 0, 13, 0)).toEqual({ kind: 5, shade: 2 });
   expect(look(6, 5, 5, 0, 0, 0, 0)).toEqual({ kind: 0, shade: 1 });
   expect(look(8, 0, 0, 0, 0, 8, 0)).toEqual({ kind: 0, shade: 1 });
+});
+
+it('damaged images end in an error or in a picture of every block', () => {
+  const made = world({ dialect: 'xfs', features: { rmapbt: true } });
+  const metadata: number[] = [];
+  for (const ag of Array.from({ length: made.geometry.agCount }, (_, i) => i)) {
+    blocksOf(Volume.open(made.device), ag).forEach((kind, block) => {
+      if (kind === 'metadata' || kind === 'inodes') metadata.push(made.geometry.agBlockToByte(ag, block));
+    });
+  }
+  const damage = fc.array(fc.tuple(fc.nat(metadata.length - 1), fc.nat(4095), fc.nat(255)), {
+    minLength: 1,
+    maxLength: 40,
+  });
+  fc.assert(
+    fc.property(damage, (bytes) => {
+      const device = new OverlayDevice(made.device);
+      for (const [block, at, value] of bytes) device.write(metadata[block]! + at, Uint8Array.of(value));
+      try {
+        const volume = Volume.open(device);
+        fragReport(volume, { failed: () => {}, all: true });
+        const { totals } = mapImage(volume, { width: 16, rows: 16 });
+        expect(totals.reduce((sum, blocks) => sum + blocks, 0)).toBe(made.geometry.blocks);
+      } catch (error) {
+        if (!(error instanceof CadastreError) || error.family === 'internal') throw error;
+      }
+    }),
+    { numRuns: Number(process.env.CADASTRE_RUNS ?? 40) },
+  );
 });
