@@ -16,7 +16,7 @@ export { bulkLoad, bulkShape } from './bulk.ts';
 export { checkTree, type TreeFault } from './check.ts';
 export { Cursor } from './cursor.ts';
 export { relocateBlock } from './relocate.ts';
-export { type BtreeRoot, type InodeRoot, Tree, type TreeBlocks } from './tree.ts';
+export { type BtreeRoot, type InodeRoot, rootRoom, Tree, type TreeBlocks } from './tree.ts';
 export { TREE_TYPES, type TreeType } from './tree-types.ts';
 export { forEachBlock, forEachOverlap, forEachRecord, freeTree } from './walk.ts';
 

@@ -4,7 +4,9 @@
  */
 import { LongHeader, ShortHeader } from '../../formats/btree-blocks.ts';
 import { setU64 } from '../../formats/struct.ts';
+import type { Buffer } from '../buffer/buffer.ts';
 import type { Transaction } from '../buffer/transaction.ts';
+import { CadastreError } from '../errors.ts';
 import { Path } from './path.ts';
 import type { Tree } from './tree.ts';
 import type { SearchKey } from './tree-types.ts';
@@ -16,7 +18,8 @@ import type { SearchKey } from './tree-types.ts';
 export function relocateBlock(tx: Transaction, tree: Tree, pointer: number, level: number, target: number): boolean {
   const top = tree.topLevel();
   if (level > top || (level === top && tree.blockRoot?.pointer() !== pointer)) return false;
-  const old = tree.readBlock(tx, pointer, level);
+  const old = readOwn(tx, tree, pointer, level);
+  if (!old) return false;
   const path = new Path(tree, tx);
   if (level < top) {
     // The way to its first record leads through the block, if it is one of the tree's.
@@ -55,4 +58,14 @@ export function relocateBlock(tx: Transaction, tree: Tree, pointer: number, leve
     tree.writePointer(view, path.pointerAt(level + 1, path.slots[level + 1]!), target);
   }
   return true;
+}
+
+/** A block that may have gone from the tree, and be something else by now. */
+function readOwn(tx: Transaction, tree: Tree, pointer: number, level: number): Buffer | undefined {
+  try {
+    return tree.readBlock(tx, pointer, level);
+  } catch (error) {
+    if (!(error instanceof CadastreError) || error.family !== 'corrupt') throw error;
+    return undefined;
+  }
 }

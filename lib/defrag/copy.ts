@@ -5,6 +5,8 @@
 import { crc32c } from '../../formats/checksum.ts';
 import { corrupt } from '../errors.ts';
 import type { Editor } from '../volume/editor.ts';
+import type { FreeRuns } from './free-runs.ts';
+import { Disturbed, RunTaken } from './guards.ts';
 import type { Moves } from './moves.ts';
 
 /** Bytes written at once. */
@@ -12,12 +14,14 @@ const PIECE = 4 << 20;
 
 export class BlockCopier {
   readonly #editor: Editor;
+  readonly #runs: FreeRuns;
   readonly #buffer: Uint8Array;
   readonly #crcs: Uint32Array;
   readonly #most: number;
 
-  constructor(editor: Editor) {
+  constructor(editor: Editor, runs: FreeRuns) {
     const { blockSize } = editor.volume.geometry;
+    this.#runs = runs;
     this.#editor = editor;
     this.#most = Math.max(1, Math.floor(PIECE / blockSize));
     this.#buffer = new Uint8Array(this.#most * blockSize);
@@ -25,15 +29,24 @@ export class BlockCopier {
   }
 
   /**
-   * Copy all written blocks of a set of moves. Yields the bytes written each time; who stops here has changed nothing that
-   * anybody can see. Throws `corrupt` DATA_CHECKSUM with the block: nothing points at the copies then either.
+   * Copy all written blocks of a set of moves whose targets are free and lie one behind the other. Yields the bytes written
+   * each time; who stops here has changed nothing that anybody can see. Throws RunTaken before anything is written,
+   * Disturbed, `corrupt` DATA_CHECKSUM with the block: nothing points at the copies then either.
    */
   *copy(moves: Moves): Generator<number, void, undefined> {
+    const { journal } = this.#editor;
+    const first = moves.to[0]!;
+    const last = moves.length - 1;
+    const target = { fsBlock: first, blockCount: moves.to[last]! + moves.count[last]! - first };
+    if (!this.#runs.isFree(target)) throw new RunTaken();
+    const seen = journal.commits;
     const { geometry } = this.#editor.volume;
     const { blockSize } = geometry;
     let start = 0;
     let used = 0;
     const write = (): number => {
+      // Somebody may have got these blocks meanwhile.
+      if (journal.commits !== seen) throw new Disturbed();
       const bytes = used * blockSize;
       this.#editor.data.write(geometry.fsBlockToByte(start), this.#buffer.subarray(0, bytes));
       used = 0;

@@ -9,7 +9,7 @@
  *    is left out and reported. The file with most blocks comes first, so that it has the say.
  * 3. Worst files first.
  */
-import { INODE_FLAG } from '../../formats/inode.ts';
+import { FORMAT, INODE_FLAG } from '../../formats/inode.ts';
 import { NULL64 } from '../../formats/struct.ts';
 import { CadastreError } from '../errors.ts';
 import { Fork } from '../file/fork.ts';
@@ -23,10 +23,12 @@ import { walkTree } from '../volume/walk.ts';
 import { BlockCopier } from './copy.ts';
 import { FreeRuns } from './free-runs.ts';
 import { joinFreeSpace } from './free-space.ts';
+import { Disturbed, FileChanged, InodeGuard, RunTaken } from './guards.ts';
+import { tidyInode } from './metadata.ts';
 import { Moves, NO_MOVES } from './moves.ts';
 import { type Owners, openOwners } from './owners.ts';
 import { blocksOf, joinableRows, joinsOf, smallerLists, stretches } from './plan.ts';
-import { type Exchange, FileChanged, InodeGuard, Remapper, RunTaken } from './remap.ts';
+import { type Exchange, Remapper } from './remap.ts';
 import { type RunList, readRuns } from './run-list.ts';
 
 export interface DefragOptions {
@@ -34,6 +36,8 @@ export interface DefragOptions {
   paths?: readonly Uint8Array[];
   /** Files with fewer extents are left alone. Default 2. */
   minExtents?: number;
+  /** Then the metadata of the files and directories: extent trees, directory and attribute blocks. */
+  metadata?: boolean;
   /** Then join the free space of the whole image. */
   freeSpace?: boolean;
   /** Told of what cannot be read while files are looked for. Default: the first one ends the run. */
@@ -88,6 +92,8 @@ export interface DefragReport {
     bytesMoved: number;
   };
   readonly conflicts: LayoutConflict[];
+  /** Inodes whose metadata was put in order, its bytes, and inodes for which there was no room or too small a log. */
+  readonly metadata: { inodes: number; bytesMoved: number; skipped: number };
   readonly freeSpace: { before: FreeSpaceLayout; after: FreeSpaceLayout };
 }
 
@@ -108,6 +114,10 @@ interface Candidate {
 }
 
 const DEFAULT_MIN_EXTENTS = 2;
+/** Plans made for one file while others get its blocks. */
+const MOST_ATTEMPTS = 3;
+/** How often files that found no room are tried again after free space was joined. */
+const MOST_ROUNDS = 3;
 
 /** Defragment to the end. See `Defrag`. */
 export function defrag(editor: Editor, options: DefragOptions = {}): DefragReport {
@@ -128,10 +138,13 @@ export class Defrag {
   readonly #longest: number;
   readonly #waiting = new Map<number, Candidate>();
   readonly #before: FreeSpaceLayout;
+  /** Inodes with blocks for directories, attributes or extent trees. */
+  readonly #withMetadata: number[] = [];
+  readonly #metadata = { inodes: 0, bytesMoved: 0, skipped: 0 };
   #owners: Owners | undefined;
   #bytesDone = 0;
   #bytesTotal = 0;
-  readonly #files: DefraggedFile[] = [];
+  readonly #files = new Map<number, DefraggedFile>();
   readonly #conflicts: LayoutConflict[] = [];
   readonly #totals = { files: 0, extentsBefore: 0, ideal: 0, bytesMoved: 0 };
   /** Extents, before anything was done, of the files that could get fewer: fragmented ones, and who shares their blocks. */
@@ -141,7 +154,7 @@ export class Defrag {
     this.#editor = editor;
     this.#options = options;
     this.#runs = new FreeRuns(editor);
-    this.#copier = new BlockCopier(editor);
+    this.#copier = new BlockCopier(editor, this.#runs);
     this.#remapper = new Remapper(editor);
     this.#longest = longestExtent(editor.volume.geometry);
     this.#before = freeSpaceLayout(editor.volume);
@@ -157,10 +170,28 @@ export class Defrag {
    */
   *steps(): Generator<DefragProgress, void, undefined> {
     this.#collect();
+    yield* this.#allFiles();
+    if (this.#options.metadata) yield* this.#allMetadata();
+    if (!this.#options.freeSpace) return;
+    for (let round = 0; round < MOST_ROUNDS; round++) {
+      yield* this.#joinFreeSpace();
+      // What found no room before may find some now; that leaves free space in pieces again.
+      const before = this.#extentsNow();
+      this.#retry();
+      if (this.#waiting.size === 0) return;
+      yield* this.#allFiles();
+      if (this.#extentsNow() === before) return;
+    }
+    yield* this.#joinFreeSpace();
+  }
+
+  /** Every file that waits, the worst first. */
+  *#allFiles(): Generator<DefragProgress, void, undefined> {
     const order = [...this.#waiting.values()].sort(
       (a, b) => b.extents - b.ideal - (a.extents - a.ideal) || b.blocks - a.blocks || a.inode - b.inode,
     );
     const { blockSize } = this.#editor.volume.geometry;
+    this.#bytesTotal = this.#bytesDone;
     for (const { blocks } of order) this.#bytesTotal += blocks * blockSize;
     for (const first of order) {
       for (let next = this.#heaviest(first); next; next = this.#heaviest(first)) {
@@ -171,7 +202,34 @@ export class Defrag {
         yield this.#progress();
       }
     }
-    if (this.#options.freeSpace) yield* this.#joinFreeSpace();
+  }
+
+  /** Files that found no room wait again. */
+  #retry(): void {
+    for (const entry of this.#files.values()) {
+      if (entry.skipped !== 'no-room') continue;
+      const { inode, path, ideal } = entry;
+      const extents = entry.extentsAfter;
+      const blocks = this.#editor.volume.inode(inode).core.nblocks;
+      this.#waiting.set(inode, { inode, path, extents, ideal, blocks });
+    }
+  }
+
+  *#allMetadata(): Generator<DefragProgress, void, undefined> {
+    const { volume } = this.#editor;
+    for (const number of this.#withMetadata) {
+      if (this.#mustStay(volume.inode(number))) continue;
+      try {
+        const bytes = tidyInode(this.#editor, this.#runs, number);
+        this.#metadata.inodes += bytes > 0 ? 1 : 0;
+        this.#metadata.bytesMoved += bytes;
+      } catch (error) {
+        const isPassing = error instanceof RunTaken || (error instanceof CadastreError && error.family === 'no-space');
+        if (!isPassing) throw error;
+        this.#metadata.skipped++;
+      }
+      yield this.#progress();
+    }
   }
 
   *#joinFreeSpace(): Generator<DefragProgress, void, undefined> {
@@ -196,15 +254,16 @@ export class Defrag {
   /** What was done until now. Reads names and free space. */
   get report(): DefragReport {
     const { volume } = this.#editor;
-    const nameless = [...this.#files, ...this.#conflicts].filter(({ path }) => path === undefined);
+    const nameless = [...this.#files.values(), ...this.#conflicts].filter(({ path }) => path === undefined);
     if (nameless.length > 0) {
       const paths = findPaths(volume, new Set(nameless.map(({ inode }) => inode)));
       for (const each of nameless) each.path = paths.get(each.inode);
     }
     return {
-      files: this.#files,
+      files: [...this.#files.values()],
       totals: { ...this.#totals, extentsAfter: this.#extentsNow() },
       conflicts: this.#conflicts,
+      metadata: this.#metadata,
       freeSpace: { before: this.#before, after: freeSpaceLayout(volume) },
     };
   }
@@ -250,6 +309,7 @@ export class Defrag {
   }
 
   #consider(inode: Inode, path: Uint8Array | undefined): void {
+    if (this.#options.metadata && hasMetadata(inode)) this.#withMetadata.push(inode.number);
     if (!inode.isFile) return;
     const { extents, ideal } = forkLayout(new Fork(inode, 'data'));
     const totals = this.#totals;
@@ -260,7 +320,7 @@ export class Defrag {
     if (extents <= ideal || extents < (this.#options.minExtents ?? DEFAULT_MIN_EXTENTS)) return;
     const candidate = { inode: inode.number, path, extents, ideal, blocks: inode.core.nblocks };
     const skipped = this.#mustStay(inode);
-    if (skipped) this.#files.push(this.#entry(candidate, skipped));
+    if (skipped) this.#files.set(inode.number, this.#entry(candidate, skipped));
     else this.#waiting.set(inode.number, candidate);
   }
 
@@ -333,12 +393,13 @@ export class Defrag {
     const fork = new Fork(this.#editor.volume.inode(candidate.inode), 'data');
     const now = forkLayout(fork);
     // It got better when another file that shares its blocks did.
-    const entry = this.#entry({ ...candidate, extents: candidate.extents });
-    this.#files.push(entry);
+    const entry = this.#files.get(candidate.inode) ?? this.#entry(candidate);
+    this.#files.set(candidate.inode, entry);
+    delete entry.skipped;
     try {
       if (now.extents > now.ideal) yield* this.#improve(entry);
     } catch (error) {
-      if (error instanceof FileChanged) entry.skipped = 'changed';
+      if (error instanceof FileChanged || error instanceof Disturbed) entry.skipped = 'changed';
       else if (error instanceof RunTaken) entry.skipped = 'no-room';
       else if (!(error instanceof CadastreError)) throw error;
       else if (error.family === 'no-space')
@@ -353,6 +414,18 @@ export class Defrag {
   }
 
   *#improve(entry: DefraggedFile): Generator<void, void, undefined> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        yield* this.#joinRows(entry);
+        return;
+      } catch (error) {
+        // The free list may take blocks of the run between two transactions: plan anew.
+        if (!(error instanceof RunTaken) || attempt === MOST_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  *#joinRows(entry: DefraggedFile): Generator<void, void, undefined> {
     const { volume } = this.#editor;
     const { geometry } = volume;
     let runs = readRuns(new Fork(volume.inode(entry.inode), 'data'));
@@ -383,11 +456,12 @@ export class Defrag {
         );
         continue;
       }
+      const seen = this.#editor.journal.commits;
       for (const bytes of this.#copier.copy(exchange.moves)) {
         this.#bytesDone += bytes;
         yield;
       }
-      for (const moved of this.#remapper.run(exchange)) {
+      for (const moved of this.#remapper.run(exchange, seen)) {
         entry.bytesMoved += moved * geometry.blockSize;
         this.#totals.bytesMoved += moved * geometry.blockSize;
         yield;
@@ -492,6 +566,11 @@ export class Defrag {
     conflict.extents += extents;
     for (const loser of losers) if (!conflict.with.includes(loser)) conflict.with.push(loser);
   }
+}
+
+function hasMetadata(inode: Inode): boolean {
+  const data = new Fork(inode, 'data');
+  return inode.isDirectory || data.format === FORMAT.BTREE || new Fork(inode, 'attr').hasExtents;
 }
 
 /** Does a file have some of its blocks at two places? */

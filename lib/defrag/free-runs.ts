@@ -61,6 +61,15 @@ export class FreeRuns {
     return busy;
   }
 
+  /** Is every block of a run free now? */
+  isFree({ fsBlock, blockCount }: Allocation): boolean {
+    const { geometry, space, cache } = this.#editor.volume;
+    const start = geometry.agBlockOfFsBlock(fsBlock);
+    const cursor = space.ag(cache, geometry.agOfFsBlock(fsBlock)).tree('bnobt').cursor(cache);
+    if (!cursor.seekLE(start)) return false;
+    return cursor.view.getUint32(cursor.offset) + cursor.view.getUint32(cursor.offset + 4) >= start + blockCount;
+  }
+
   /** Blocks of the longest run that `find` would give. */
   longest(home: number, isAllHome: boolean): number {
     const { space, cache } = this.#editor.volume;

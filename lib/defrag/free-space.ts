@@ -25,10 +25,11 @@ import type { Editor } from '../volume/editor.ts';
 import { type InodeKind, type Unit, unitsOf } from './ag-units.ts';
 import type { BlockCopier } from './copy.ts';
 import type { FreeRuns } from './free-runs.ts';
+import { Disturbed, FileChanged, InodeGuard, RunTaken } from './guards.ts';
 import { Holes } from './holes.ts';
 import { moveForkRange, moveTreeBlock } from './move-metadata.ts';
 import { Moves } from './moves.ts';
-import { type Exchange, FileChanged, InodeGuard, type Remapper, RunTaken } from './remap.ts';
+import type { Exchange, Remapper } from './remap.ts';
 import { chooseWindow, emptiestStretch, type Window } from './window.ts';
 
 /** Blocks moved at most to make room for one unit, for each block that the window wins by it. */
@@ -224,8 +225,9 @@ class AgJoiner {
         }
       },
     };
+    const seen = editor.journal.commits;
     for (const _ of copier.copy(moves)) yield;
-    for (const _ of remapper.run(exchange)) yield;
+    for (const _ of remapper.run(exchange, seen)) yield;
   }
 
   #moveMetadata(unit: Unit, target: number): boolean {
@@ -309,6 +311,6 @@ class AgJoiner {
 
 /** Errors that are about one unit: another one may be moved all the same. */
 function isPassing(error: unknown): boolean {
-  if (error instanceof RunTaken || error instanceof FileChanged) return true;
+  if (error instanceof RunTaken || error instanceof FileChanged || error instanceof Disturbed) return true;
   return error instanceof CadastreError && (error.family === 'no-space' || error.code === 'DATA_CHECKSUM');
 }

@@ -4,6 +4,7 @@
  * with it.
  */
 import { BASIC_BLOCK } from '../../formats/geometry.ts';
+import { FORMAT } from '../../formats/inode.ts';
 import { setU64 } from '../../formats/struct.ts';
 import { relocateBlock } from '../btree/btree.ts';
 import type { Transaction } from '../buffer/transaction.ts';
@@ -13,7 +14,7 @@ import { readFork } from '../file/inode-fork-blocks.ts';
 import { kindOf } from '../journal/recovery/block-kinds.ts';
 import { inodeOwner } from '../space/owner.ts';
 import type { Editor } from '../volume/editor.ts';
-import { RunTaken } from './remap.ts';
+import { RunTaken } from './guards.ts';
 
 /** Where a block with its uuid at byte 16 says its address: those of attribute values and symlinks. Others: 16 before the uuid. */
 const VALUE_UUID = 16;
@@ -107,6 +108,8 @@ export function moveTreeBlock(
   const { space } = editor;
   const inode = editor.inode(tx, number);
   const fork = new Fork(inode, name);
+  // Its extents may have become few enough for the inode meanwhile.
+  if (!fork.exists || fork.format !== FORMAT.BTREE) return false;
   const owner = inodeOwner(number);
   const place = { attr: fork.isAttr, bmbt: true };
   if (!space.allocate(tx, { min: 1, max: 1, exact: target, owner, place, reserved: true })) throw new RunTaken();

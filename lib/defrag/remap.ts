@@ -7,7 +7,7 @@
  * 1. One transaction does some of the moves, in the order of the file they are made for, and all of them when the log can
  *    take that. Between two transactions every file is whole, and has at most one extent more than before.
  * 2. What is taken out of a fork is compared with what the plan saw, and so are size and change counter of the file: any
- *    difference ends it (`FileChanged`) with nothing changed.
+ *    difference ends it (`FileChanged`) with nothing changed. So does any transaction of somebody else (`Disturbed`).
  * 3. Until the last move is made the rest of the run is free again between the transactions. Each takes it anew, first of
  *    all; one that cannot have it ends the work (`RunTaken`).
  */
@@ -15,47 +15,11 @@ import { MAX_EXTENT_BLOCKS } from '../../formats/btree-blocks.ts';
 import type { BlockReader, Transaction } from '../buffer/transaction.ts';
 import { corrupt } from '../errors.ts';
 import { Fork } from '../file/fork.ts';
-import type { Inode } from '../file/inode.ts';
 import { inodeOwner } from '../space/owner.ts';
 import { type Editor, isLogFull } from '../volume/editor.ts';
+import { Disturbed, FileChanged, type InodeGuard, RunTaken } from './guards.ts';
 import { Moves } from './moves.ts';
 import type { OwnerVisitor } from './owners.ts';
-
-/** A file is not what it was when the plan was made. */
-export class FileChanged extends Error {
-  readonly inode: number;
-
-  constructor(inode: number) {
-    super(`inode ${inode} changed while its blocks were copied`);
-    this.inode = inode;
-  }
-}
-
-/** Somebody else has blocks of the run. */
-export class RunTaken extends Error {}
-
-/** A file as it was when the plan was made. */
-export class InodeGuard {
-  readonly number: number;
-  readonly #size: number;
-  readonly #hi: number;
-  readonly #lo: number;
-
-  constructor(inode: Inode) {
-    this.number = inode.number;
-    this.#size = inode.size;
-    this.#hi = inode.core.changecountHi;
-    this.#lo = inode.core.changecountLo;
-  }
-
-  /** Throws FileChanged. */
-  verify(inode: Inode): void {
-    const { core, size } = inode;
-    if (size !== this.#size || core.changecountHi !== this.#hi || core.changecountLo !== this.#lo) {
-      throw new FileChanged(inode.number);
-    }
-  }
-}
 
 /** What is to be done: the moves lie one behind the other from the first target on. */
 export interface Exchange {
@@ -112,14 +76,18 @@ export class Remapper {
 
   /**
    * Make the moves. Yields behind each transaction the blocks it moved; who stops there leaves whole files. Throws
-   * FileChanged, RunTaken, ENOSPC, `corrupt`; what was done until then is whole, too.
+   * FileChanged, Disturbed, RunTaken, ENOSPC, `corrupt`; what was done until then is whole, too.
+   * @param seen the journal's count of commits before the blocks were copied.
    */
-  *run(exchange: Exchange): Generator<number, void, undefined> {
+  *run(exchange: Exchange, seen: number): Generator<number, void, undefined> {
+    const { journal } = this.#editor;
     let next = { move: 0, skip: 0 };
     while (next.move < exchange.moves.length) {
+      if (journal.commits !== seen) throw new Disturbed();
       const { done, end } = this.#sized(exchange, next);
       exchange.moved?.(done);
       next = end;
+      seen = journal.commits;
       yield done.blocks;
     }
   }

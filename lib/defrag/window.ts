@@ -1,5 +1,5 @@
 /** Which part of an AG to empty, and where to make room: both are the stretch of a given length with the least in it. */
-import type { Unit } from './ag-units.ts';
+import type { Unit, UnitKind } from './ag-units.ts';
 
 /** AG blocks [start, end). */
 export interface Window {
@@ -56,12 +56,12 @@ class Used {
   }
 }
 
-/** Stretches [from, to) between fixed units and the ends of the AG. */
-function openStretches(units: readonly Unit[], length: number): Window[] {
+/** Stretches [from, to) between units that must stay and the ends of the AG. */
+function openStretches(units: readonly Unit[], length: number, mustStay: (kind: UnitKind) => boolean): Window[] {
   const open: Window[] = [];
   let from = 0;
   for (const { start, count, kind } of units) {
-    if (kind !== 'fixed') continue;
+    if (!mustStay(kind)) continue;
     if (start > from) open.push({ start: from, end: start });
     from = Math.max(from, start + count);
   }
@@ -107,7 +107,7 @@ export function chooseWindow(
   longest: number,
 ): Window | undefined {
   if (longest >= freeBlocks * GOOD) return undefined;
-  const open = openStretches(units, length);
+  const open = openStretches(units, length, (kind) => kind === 'fixed');
   const used = new Used(units);
   for (let want = Math.floor(freeBlocks * WANTED); want > longest && want > 1; want = Math.floor(want * STEP)) {
     const best = leastUsed(open, units, used, want);
@@ -115,6 +115,9 @@ export function chooseWindow(
   }
   return undefined;
 }
+
+/** Tree blocks of the AG leave the window at the very end, and no other place. */
+const isRooted = (kind: UnitKind): boolean => kind === 'fixed' || kind === 'ag-tree';
 
 /** Where outside the window `want` blocks have the least in them, and which units those are. */
 export function emptiestStretch(
@@ -125,7 +128,7 @@ export function emptiestStretch(
 ): { start: number; used: number; units: Unit[] } | undefined {
   outside.sort((a, b) => a.start - b.start);
   const used = new Used(outside);
-  const open = openStretches(outside, length).flatMap(({ start, end }) => [
+  const open = openStretches(outside, length, isRooted).flatMap(({ start, end }) => [
     { start, end: Math.min(end, Math.max(start, window.start)) },
     { start: Math.max(start, Math.min(end, window.end)), end },
   ]);

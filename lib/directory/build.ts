@@ -26,7 +26,7 @@ import {
   verifyShortDir,
 } from '../../formats/directory.ts';
 import { FTYPE } from '../../formats/inode.ts';
-import type { ForkBlocks } from '../buffer/fork-blocks.ts';
+import type { ForkBlocks, ForkReader } from '../buffer/fork-blocks.ts';
 import { fileError, internal, noSpace } from '../errors.ts';
 import { clearData, longestFree, writeEntry } from './data-block.ts';
 import { fillFreeBlock } from './free-index.ts';
@@ -89,13 +89,39 @@ export function buildDirectory(
   }
 }
 
+/** How many directory blocks `buildDirectory` would take for these entries; 0 when they fit into the inode. */
+export function builtBlocks(fork: ForkReader, entries: readonly DirectoryEntry[]): number {
+  const size = fork.blockBytes;
+  if (buildShort(0, unplaced(fork, entries), fork.localCapacity, size)) return 0;
+  const count = entries.length + 2;
+  let dataBlocks = 1;
+  let offset: number = DIR_FIRST_OFFSET;
+  for (const { name } of entries) {
+    const bytes = dirEntrySize(name.length);
+    if (offset + bytes > size) {
+      dataBlocks++;
+      offset = DIR_DOT_OFFSET;
+    }
+    offset += bytes;
+  }
+  if (dataBlocks === 1 && offset <= size - blockIndexBytes(entries.length)) return 1;
+  if (count <= maxLeaf1Entries(size, dataBlocks)) return dataBlocks + 1;
+  let level = Math.ceil(count / maxLeafNEntries(size));
+  let index = level;
+  while (level > 1) {
+    level = Math.ceil(level / maxDaNodeEntries(size));
+    index += level;
+  }
+  return dataBlocks + index + Math.ceil(dataBlocks / dirFreeSlots(size));
+}
+
 /** The old local bytes, or undefined when they are not a short form: then there is nothing to go back to. */
 function copyShort(fork: ForkBlocks, view: DataView): Uint8Array | undefined {
   return verifyShortDir(view, fork.geometry) ? undefined : shortBytes(view).slice(0, shortDirSize(view));
 }
 
 /** Entries for the short form; none when there are obviously too many, so that big directories are not copied. */
-function unplaced(fork: ForkBlocks, entries: readonly DirectoryEntry[]): PlacedEntry[] {
+function unplaced(fork: ForkReader, entries: readonly DirectoryEntry[]): PlacedEntry[] {
   const few = entries.length * 9 <= fork.localCapacity;
   const list = few ? entries : entries.slice(0, Math.floor(fork.localCapacity / 9) + 1);
   return list.map(({ name, inode, ftype }) => ({ name, inode, ftype, offset: 0 }));

@@ -50,7 +50,7 @@ import {
 } from './short-form.ts';
 import { type EntryVisitor, visitData, visitShort } from './visit.ts';
 
-export { buildDirectory } from './build.ts';
+export { buildDirectory, builtBlocks } from './build.ts';
 export { checkDirectory, type DirectoryFault } from './check.ts';
 export { directoryForm } from './layout.ts';
 export type { DirectoryEntry } from './short-form.ts';

@@ -13,6 +13,7 @@ import { inodeOwner } from '../space/owner.ts';
 import type { Space } from '../space/space.ts';
 import { Fork, homeBlock } from './fork.ts';
 import type { Inode } from './inode.ts';
+import type { BlockGiver } from './write.ts';
 
 class InodeForkReader implements ForkReader {
   readonly geometry: Geometry;
@@ -122,9 +123,11 @@ class InodeForkReader implements ForkReader {
 class InodeForkBlocks extends InodeForkReader implements ForkBlocks {
   readonly #tx: Transaction;
   readonly #space: Space;
+  readonly #blocks: BlockGiver | undefined;
 
-  constructor(tx: Transaction, space: Space, fork: Fork) {
+  constructor(tx: Transaction, space: Space, fork: Fork, blocks: BlockGiver | undefined) {
     super(tx, fork);
+    this.#blocks = blocks;
     this.#tx = tx;
     this.#space = space;
   }
@@ -138,7 +141,10 @@ class InodeForkBlocks extends InodeForkReader implements ForkBlocks {
     const end = fileBlock + this.blockBlocks;
     while (at < end) {
       const place = { attr: fork.isAttr, fileBlock: at };
-      const got = this.#space.allocate(this.#tx, { min: 1, max: end - at, near: this.#near(at), owner, place });
+      const near = this.#near(at);
+      const got =
+        this.#blocks?.(at, end - at, near) ??
+        this.#space.allocate(this.#tx, { min: 1, max: end - at, near, owner, place });
       if (!got) throw noSpace(`no block for the ${fork.isAttr ? 'attributes' : 'directory'} of inode ${inode.number}`);
       fork.map(this.#tx, this.#space, at, got.fsBlock, got.blockCount, false);
       segments.push({ daddr: geometry.fsBlockToDaddr(got.fsBlock), length: got.blockCount * geometry.blockSize });
@@ -201,7 +207,13 @@ export function readFork(inode: Inode, name: 'data' | 'attr'): ForkReader {
   return new InodeForkReader(inode.reader, new Fork(inode, name));
 }
 
-/** Look at and change a fork. */
-export function editFork(tx: Transaction, space: Space, inode: Inode, name: 'data' | 'attr'): ForkBlocks {
-  return new InodeForkBlocks(tx, space, new Fork(inode, name));
+/** Look at and change a fork. @param blocks asked for new blocks first. */
+export function editFork(
+  tx: Transaction,
+  space: Space,
+  inode: Inode,
+  name: 'data' | 'attr',
+  blocks?: BlockGiver,
+): ForkBlocks {
+  return new InodeForkBlocks(tx, space, new Fork(inode, name), blocks);
 }

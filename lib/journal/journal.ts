@@ -75,6 +75,7 @@ export class Journal {
   readonly #freed = new FreedRanges();
   /** Regions of other items (intents, done items) that wait for the checkpoint. */
   #items: Uint8Array[] = [];
+  #commits = 0;
   /** Anything in the log since it was clean. */
   #dirtyLog = false;
   /** What a crash left ahead of the head has been made harmless. */
@@ -112,6 +113,11 @@ export class Journal {
   /** Nothing is left to be made durable, as far as freed blocks go: doing the work again would not go better. */
   get hasFreed(): boolean {
     return !this.#freed.isEmpty;
+  }
+
+  /** Transactions committed until now: two equal numbers say that nothing has changed in between. */
+  get commits(): number {
+    return this.#commits;
   }
 
   /** May data be written here at once, or must a checkpoint make the freeing of these blocks durable first? */
@@ -173,6 +179,7 @@ export class Journal {
     }
     for (const region of tx.items) this.#items.push(region);
     this.#open = undefined;
+    this.#commits++;
     tx.finish();
     if (
       this.#waitingCost.bytes > CHECKPOINT_BYTES ||

@@ -26,7 +26,7 @@ describe.each(Object.entries(WORLDS))('defrag of an aged image, %s', (_name, opt
   it('changes the layout and nothing else', () => {
     const hasReflink = !('features' in options && 'reflink' in options.features);
     fc.assert(
-      fc.property(ageing, fc.record({ freeSpace: fc.boolean() }), (how: Ageing, wanted) => {
+      fc.property(ageing, fc.record({ freeSpace: fc.boolean(), metadata: fc.boolean() }), (how: Ageing, wanted) => {
         const image = emptyImage({ ...options, size: 32 << 20 });
         const editor = Editor.open(image);
         const script = hasReflink
@@ -50,7 +50,7 @@ describe.each(Object.entries(WORLDS))('defrag of an aged image, %s', (_name, opt
         editor.close();
         expect(check(image, { data: true }).problems).toEqual([]);
       }),
-      { numRuns: RUNS },
+      { numRuns: RUNS, endOnFailure: true },
     );
   });
 });

@@ -107,8 +107,10 @@ export function unchangeable(volume: Volume): unknown {
     });
     sharing[Buffer.from(path).toString('latin1')] = rows;
   });
-  // Blocks of the extent tree count as blocks of the file: those may go.
-  const tree = digestVolume(volume, { identity: true }).map(({ blocks: _, ...entry }) => entry);
+  // Blocks of the extent tree count as blocks of the file: those may go. So may blocks of directories.
+  const tree = digestVolume(volume, { identity: true }).map(({ blocks: _, size, ...entry }) =>
+    entry.type === 'directory' ? entry : { ...entry, size },
+  );
   return { tree, sharing };
 }
 

@@ -18,6 +18,7 @@ import { Table } from '../ui/table.ts';
 
 interface Options extends EditOptions {
   minExtents?: string;
+  metadata?: boolean;
   freeSpace?: boolean;
   top: string;
 }
@@ -31,6 +32,7 @@ export function define(command: Command): void {
       .argument('<image>')
       .argument('[paths...]', 'files and trees (default: the whole image)')
       .option('--min-extents <n>', 'leave files with fewer extents alone (default: 2)')
+      .option('--metadata', 'then put extent trees, directory and attribute blocks in order')
       .option('--free-space', 'then move data so that the free space of the image joins')
       .option('--top <n>', 'files shown at most', '20'),
   ).action((image: string, paths: string[], options: Options) => {
@@ -42,6 +44,7 @@ export function define(command: Command): void {
       const wanted: DefragOptions = {
         ...(paths.length > 0 ? { paths: paths.map(pathBytes) } : {}),
         ...(minExtents === undefined ? {} : { minExtents }),
+        metadata: options.metadata === true,
         freeSpace: options.freeSpace === true,
         failed: (error) => {
           progress.end();
@@ -100,7 +103,7 @@ const REASONS: { readonly [R in SkipReason]: string } = {
   'log-too-small': 'the log is too small',
 };
 
-function print({ files, conflicts }: DefragReport, top: number): void {
+function print({ files, conflicts, metadata }: DefragReport, top: number): void {
   const table = new Table([
     { title: 'before', right: true },
     { title: 'after', right: true },
@@ -114,12 +117,15 @@ function print({ files, conflicts }: DefragReport, top: number): void {
   }
   if (files.length > 0 && top > 0) table.end();
   if (files.length > top) line(`... and ${count(files.length - top, 'file')} more`);
-  for (const { path, inode, extents, with: others } of conflicts) {
+  for (const { path, inode, extents, with: others } of conflicts.slice(0, top)) {
     const name = path ? showPath(path) : `inode ${inode}`;
     line(
       `${name}: ${count(extents, 'extent')} left for the order of ${count(others.length, 'file')} that share blocks with it`,
     );
   }
+  if (conflicts.length > top) line(`... and ${count(conflicts.length - top, 'conflict')} more`);
+  if (metadata.inodes > 0)
+    line(`metadata of ${count(metadata.inodes, 'inode')}: ${showSize(metadata.bytesMoved)} moved`);
 }
 
 function summary({ totals, freeSpace: { before, after } }: DefragReport, blockSize: number): string {
@@ -133,7 +139,7 @@ function summary({ totals, freeSpace: { before, after } }: DefragReport, blockSi
   );
 }
 
-function toJson({ files, totals, conflicts, freeSpace }: DefragReport): Record<string, unknown> {
+function toJson({ files, totals, conflicts, metadata, freeSpace }: DefragReport): Record<string, unknown> {
   const show = (path: Uint8Array | undefined): string | null => (path ? showPath(path) : null);
   const fileJson = ({ path, error: _, ...rest }: DefraggedFile) => ({ path: show(path), ...rest });
   const { histogram: _before, ...before } = freeSpace.before;
@@ -142,6 +148,7 @@ function toJson({ files, totals, conflicts, freeSpace }: DefragReport): Record<s
     files: files.map(fileJson),
     totals,
     conflicts: conflicts.map(({ path, ...rest }) => ({ path: show(path), ...rest })),
+    metadata,
     freeSpace: { before, after },
   };
 }
