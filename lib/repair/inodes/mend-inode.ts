@@ -5,6 +5,8 @@
 import { shortDirSize, verifyShortDir } from '../../../formats/directory.ts';
 import {
   attrExtentCount,
+  attrForkBytes,
+  attrForkOffset,
   DATA_FORK_OFFSET,
   dataExtentCount,
   dataForkBytes,
@@ -326,6 +328,11 @@ export class InodeMender {
       const fault = inodeCoreFault(slot, 0, geometry, inode);
       if (!fault) return;
       if (attr && slot.getUint8(at.forkoff) === 0) continue;
+      if (fault.field === 'attr.totsize') {
+        // How long the list really is, whoever mends attributes finds by its entries.
+        slot.setUint16(attrForkOffset(slot, 0), attrForkBytes(slot, 0, geometry.inodeSize));
+        if (!inodeCoreFault(slot, 0, geometry, inode)) return;
+      }
       report.lose(
         attr ? 'attribute' : 'extents',
         `inode ${inode}: its ${attr ? 'attribute' : 'data'} fork cannot be used (${fault.field} is ${fault.found})`,

@@ -3,7 +3,7 @@
  * never outvotes an entry that stands in its place, but it tells live entries from deleted ones where the tiling is
  * broken, and gives back lengths that were overwritten.
  */
-import { DA_NODE, DA_NODE_MAGIC, DaHeader, verifyHashOrder } from '../../../formats/da.ts';
+import { DA_NODE_MAGIC, DaHeader, verifyHashOrder } from '../../../formats/da.ts';
 import {
   DIR_BLOCK_MAGIC,
   DIR_LEAF1,
@@ -18,8 +18,6 @@ import {
 import { orderByHash } from '../../directory/hash-sort.ts';
 import type { RawBlock, RawFork } from './raw-fork.ts';
 import type { Workshop } from './workshop.ts';
-
-const INDEX_TYPES = [DIR_LEAF1, DIR_LEAFN, DA_NODE];
 
 export class NameIndex {
   /** Every index block could be read and none is missing: what is not here is no live entry. */
@@ -71,7 +69,7 @@ export function readNameIndex(shop: Workshop, fork: RawFork, block0: RawBlock | 
   let seen = 0;
   fork.forEach(start, 2 * start, (block) => {
     seen++;
-    if (!readLeaf(shop, fork.mended(block, INDEX_TYPES), pairs, leaves)) complete = false;
+    if (!readLeaf(shop, block, pairs, leaves)) complete = false;
   });
   if (seen === 0) return block0 ? blockFormIndex(block0) : new NameIndex([], false);
   for (const { forw, back } of leaves.values()) {

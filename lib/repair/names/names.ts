@@ -1,8 +1,8 @@
 /**
  * Stage 5: everything about names. The AG trees are right by now, every inode in use has a core and forks that can be
- * walked; here what is in directories, attributes and symlinks is made right, and everybody gets a name.
+ * walked; here what is in directories and attributes is made right, and everybody gets a name.
  *
- *   special inodes, attributes, symlinks, damaged directories -> census of all entries -> one tree -> entries and inodes
+ *   special inodes, attributes, damaged directories -> census of all entries -> one tree -> entries and inodes
  *   without a partner brought together -> lost+found -> link counts, "..", parent pointers
  *
  * Only what the check named is looked at; the census is taken only when somebody's names may be wrong.
@@ -24,7 +24,6 @@ import { LostFound } from './lost-found.ts';
 import { mendParentPointers } from './parent-pointers.ts';
 import { dropNameless, parentPointers, reconnect } from './reconnect.ts';
 import { mendSpecialInodes } from './special.ts';
-import { mendSymlink } from './symlinks.ts';
 import { breakRings, settleSeconds } from './tree.ts';
 import { attempt, Workshop } from './workshop.ts';
 
@@ -49,7 +48,6 @@ class NameStage {
   readonly #suspects: ReadonlySet<number>;
   /** Any directory may be damaged. */
   readonly #anyone: boolean;
-  readonly #removed = new Set<number>();
 
   constructor(shop: Workshop, suspects: ReadonlySet<number>, anyone: boolean) {
     this.#shop = shop;
@@ -63,9 +61,6 @@ class NameStage {
     for (const number of this.#suspects) mendAttributes(shop, number);
     shop.toPlan();
     const table = readInodes(shop);
-    for (const number of this.#suspects) {
-      if (table.indexOf(number) !== NONE && !mendSymlink(shop, table, number)) this.#removed.add(number);
-    }
     let mended = mendDirectories(shop, table, this.#anyone ? undefined : this.#suspects);
     if (!this.#needsCensus(table, mended)) return;
     let census = new Census(table);
@@ -88,7 +83,7 @@ class NameStage {
 
   #needsCensus(table: InodeTable, mended: MendedDirectories): boolean {
     const { damaged } = this.#shop.state.first;
-    if (this.#anyone || this.#removed.size > 0 || mended.count > 0 || this.#shop.state.kept.length > 0) return true;
+    if (this.#anyone || mended.count > 0 || this.#shop.state.kept.length > 0) return true;
     for (const bits of damaged.inodes.values()) if ((bits & NAME_DAMAGE) !== 0) return true;
     // An inode that stage 1 cleared, or whose type it changed.
     const before = this.#shop.state.first.observed?.inodes;
@@ -129,7 +124,7 @@ class NameStage {
     const anyLost = orphans.size + short.size > 0;
     this.#mistaken(census, new Set([...orphans, ...short]), nameless);
     if (nameless.length > 0 || shop.geometry.features.parent) {
-      reconnect(shop, census, { orphans, short, nameless }, this.#removed);
+      reconnect(shop, census, { orphans, short, nameless });
     }
     dropNameless(shop, census, nameless);
     this.#types(census);

@@ -1,11 +1,9 @@
 /**
  * Blocks of a fork as bytes, whatever they are: nothing is verified, for somebody who looks for what is left of them.
  */
-import type { BlockType } from '../../../formats/block-type.ts';
 import { BASIC_BLOCK } from '../../../formats/geometry.ts';
 import { Fork, type ForkName } from '../../file/fork.ts';
 import type { Inode } from '../../file/inode.ts';
-import { mendFlippedBit } from '../bit-flip.ts';
 import { attempt, type Workshop } from './workshop.ts';
 
 /** One block of the fork's space: a directory block, or an fs block of attributes. Good until the next one. */
@@ -57,20 +55,6 @@ export class RawFork {
         next = at + step;
       }
     }
-  }
-
-  /**
-   * The same block as one of these types if it is one but for a single flipped bit, which its CRC tells; else as it is.
-   */
-  mended(block: RawBlock, types: readonly BlockType[]): RawBlock {
-    const { geometry } = this.#shop;
-    for (const type of types) {
-      const data = block.data.slice();
-      if (!mendFlippedBit(data, type.crcOffset)) continue;
-      const view = new DataView(data.buffer);
-      if (!type.verify(view, geometry, block.daddr)) return { ...block, data, view };
-    }
-    return block;
   }
 
   /** The block at a file block, undefined when nothing of it is mapped or readable. */

@@ -28,16 +28,11 @@ export interface Unplaced {
   nameless: NamelessEntry[];
 }
 
-/**
- * Bring together what belongs together; what is left of `unplaced` found no partner.
- * @param removed inodes that were cleared in this repair: their entries have lost what they named.
- */
-export function reconnect(shop: Workshop, census: Census, unplaced: Unplaced, removed: ReadonlySet<number>): void {
+/** Bring together what belongs together; what is left of `unplaced` found no partner. */
+export function reconnect(shop: Workshop, census: Census, unplaced: Unplaced): void {
   const wanting = unplaced.orphans.size + unplaced.short.size;
   if (wanting === 0) return;
-  const open = unplaced.nameless.filter(
-    ({ inode, mistaken }) => mistaken || (!removed.has(inode) && !wasInode(shop, inode)),
-  );
+  const open = unplaced.nameless.filter(({ inode, mistaken }) => mistaken || !wasInode(shop, inode));
   if (open.length > MOST_COMPARED || unplaced.orphans.size > MOST_COMPARED) return;
   new Matcher(shop, census, unplaced, new Set(open)).run();
 }

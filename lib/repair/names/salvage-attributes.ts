@@ -8,7 +8,6 @@ import {
   ATTR_LEAF,
   ATTR_LEAF_MAGIC,
   ATTR_NAMESPACE_MASK,
-  ATTR_REMOTE,
   ATTR_REMOTE_MAGIC,
   AttrLeafEntry,
   AttrLeafHeader,
@@ -30,7 +29,6 @@ import { Fork } from '../../file/fork.ts';
 import type { Inode } from '../../file/inode.ts';
 import { showPath } from '../../volume/path.ts';
 import type { AttributeEntry } from '../../xattr/build.ts';
-import { isCrcDamaged } from '../bit-flip.ts';
 import { type RawBlock, RawFork } from './raw-fork.ts';
 import { namespaceOf, salvageShortAttributes } from './salvage-short-attributes.ts';
 import type { Workshop } from './workshop.ts';
@@ -46,8 +44,6 @@ const FILE_BLOCKS = 2 ** 32;
 /** Bytes of values that are held in memory at most. */
 const MOST_BYTES = 256 << 20;
 const HEADER = AttrLeafHeader.size;
-const LEAF_TYPES = [ATTR_LEAF];
-const VALUE_TYPES = [ATTR_REMOTE];
 
 /** @param isForeign is this inode, which a block names as its owner, missing that block? */
 export function salvageAttributes(
@@ -94,7 +90,7 @@ class BlocksSalvage {
   }
 
   run(): SalvagedAttributes {
-    this.#fork.forEach(0, FILE_BLOCKS, (block) => this.#block(this.#fork.mended(block, LEAF_TYPES)));
+    this.#fork.forEach(0, FILE_BLOCKS, (block) => this.#block(block));
     for (const record of this.#waiting) this.#search(record);
     return this.#result;
   }
@@ -220,8 +216,7 @@ class BlocksSalvage {
     const payload = remotePayload(this.#fork.blockBytes);
     const count = remoteBlocks(length, this.#fork.blockBytes);
     for (let i = 0; i < count; i++) {
-      const raw = this.#used.has(start + i) ? undefined : this.#fork.read(start + i);
-      const block = raw && this.#fork.mended(raw, VALUE_TYPES);
+      const block = this.#used.has(start + i) ? undefined : this.#fork.read(start + i);
       const bytes = Math.min(payload, length - i * payload);
       if (!block || !this.#isProven(block, i * payload, bytes)) return undefined;
       value.set(block.data.subarray(AttrRemoteHeader.size, AttrRemoteHeader.size + bytes), i * payload);
@@ -241,7 +236,8 @@ class BlocksSalvage {
       (getU64(view, at.owner) === this.#inode ? 1 : 0) +
       (getU64(view, at.blkno) === daddr ? 1 : 0);
     if (right >= 4 && crcWithHole(data, at.crc) === stored) return true;
-    if (right === 5 && isCrcDamaged(data, at.crc)) return true;
+    // A CRC that was wiped says nothing of what it covers; everything else in the header says that it is right.
+    if (right === 5 && (stored === 0 || stored === NULL32)) return true;
     const healed = data.slice();
     const header = AttrRemoteHeader.at(new DataView(healed.buffer));
     header.magic = ATTR_REMOTE_MAGIC;

@@ -1,8 +1,6 @@
 /** Everything that is left of a damaged directory, whatever form it had. */
 import {
-  DIR_BLOCK,
   DIR_BLOCK_MAGIC,
-  DIR_DATA,
   DIR_DATA_MAGIC,
   DIR_DOT_OFFSET,
   DIR_DOTDOT_OFFSET,
@@ -22,7 +20,6 @@ import { salvageShort } from './salvage-short.ts';
 import type { Workshop } from './workshop.ts';
 
 const DIRECTORY = 2;
-const DATA_TYPES = [DIR_DATA, DIR_BLOCK];
 
 export interface SalvagedDirectory {
   /** "..", when it could be read and is a directory. */
@@ -75,13 +72,12 @@ class BlocksSalvage {
   }
 
   run(): SalvagedDirectory {
-    const raw = this.#fork.read(0);
-    const first = raw && this.#fork.mended(raw, DATA_TYPES);
+    const first = this.#fork.read(0);
     if (!this.#indexApart && first) this.#index = readNameIndex(this.#shop, this.#fork, first);
     const fold = this.#shop.geometry.features.asciiCi;
     this.#blocks = new BlockSalvage(this.#table, this.#index, fold);
     const start = DIR_SPACE_BYTES / this.#shop.geometry.blockSize;
-    this.#fork.forEach(0, start, (block) => this.#block(this.#fork.mended(block, DATA_TYPES)));
+    this.#fork.forEach(0, start, (block) => this.#block(block));
     // The index also has "." and "..".
     const missing = this.#index.length === 0 ? 0 : Math.max(0, this.#index.length - 2 - this.#known);
     return { parent: this.#parent, entries: this.#entries, missing, foreign: this.#foreign };

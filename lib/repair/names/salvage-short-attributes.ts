@@ -52,9 +52,20 @@ function cut(view: DataView, total: number, count: number, lost: string[]): Piec
   }
   const end = total >= AttrShortHeader.size && total <= size ? total : size;
   const byTotal = run(view, AttrShortHeader.size, end, 255);
-  if (endOf(byTotal) === end && byTotal.every((piece) => isSane(view, piece))) return byTotal;
-  // One length is wrong: look for the place behind it from where on everything fits.
-  const before = run(view, AttrShortHeader.size, end, 255);
+  const isTiled = endOf(byTotal) === end && byTotal.every((piece) => isSane(view, piece));
+  // Fewer than the count says: a length may be wrong by just as much as an entry has.
+  if (isTiled && byTotal.length >= count) return byTotal;
+  return around(view, end, count, byTotal, lost) ?? whatFits(view, byTotal, isTiled, count, lost);
+}
+
+/** One length is wrong: look for the place behind it from where on everything fits. */
+function around(
+  view: DataView,
+  end: number,
+  count: number,
+  before: readonly Piece[],
+  lost: string[],
+): Piece[] | undefined {
   for (let k = before.length; k >= 0; k--) {
     const at = k === 0 ? AttrShortHeader.size : endOf(before.slice(0, k));
     const wanted = count - k - 1;
@@ -68,7 +79,12 @@ function cut(view: DataView, total: number, count: number, lost: string[]): Piec
       return [...before.slice(0, k), ...(between ? [between] : []), ...behind];
     }
   }
-  const kept = before.filter((piece) => isSane(view, piece));
+  return undefined;
+}
+
+function whatFits(view: DataView, found: Piece[], isTiled: boolean, count: number, lost: string[]): Piece[] {
+  if (isTiled) return found;
+  const kept = found.filter((piece) => isSane(view, piece));
   lost.push(`${Math.max(1, count - kept.length)} attributes: the lengths are damaged`);
   return kept;
 }
