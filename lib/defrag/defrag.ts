@@ -28,7 +28,7 @@ import { tidyInode } from './metadata.ts';
 import { Moves, NO_MOVES } from './moves.ts';
 import { type Owners, openOwners } from './owners.ts';
 import { blocksOf, joinableRows, joinsOf, smallerLists, stretches } from './plan.ts';
-import { type Exchange, Remapper } from './remap.ts';
+import { type Exchange, Remapper, type StepLimit } from './remap.ts';
 import { type RunList, readRuns } from './run-list.ts';
 
 export interface DefragOptions {
@@ -40,6 +40,8 @@ export interface DefragOptions {
   metadata?: boolean;
   /** Then join the free space of the whole image. */
   freeSpace?: boolean;
+  /** What one transaction does at most. Default: as much as the log takes. */
+  stepLimit?: StepLimit;
   /** Told of what cannot be read while files are looked for. Default: the first one ends the run. */
   failed?: (error: CadastreError) => void;
 }
@@ -155,7 +157,7 @@ export class Defrag {
     this.#options = options;
     this.#runs = new FreeRuns(editor);
     this.#copier = new BlockCopier(editor, this.#runs);
-    this.#remapper = new Remapper(editor);
+    this.#remapper = new Remapper(editor, options.stepLimit);
     this.#longest = longestExtent(editor.volume.geometry);
     this.#before = freeSpaceLayout(editor.volume);
   }

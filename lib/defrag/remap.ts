@@ -42,9 +42,11 @@ const BYTES_PER_CHECKSUM = 14;
 /** Mappings of one transaction, however large the log: they are held in memory. */
 const MOST_MAPPINGS = 1 << 16;
 
-interface Budget {
-  mappings: number;
-  blocks: number;
+/** How much of an exchange one transaction does. */
+export interface StepLimit {
+  /** Mappings that change: one for each extent, times its owners. */
+  readonly mappings: number;
+  readonly blocks: number;
 }
 
 /** A mapping that changes its place. */
@@ -60,18 +62,20 @@ interface Mapping {
 export class Remapper {
   readonly #editor: Editor;
   /** Of the whole run of defrag: what did not fit once is not tried again. */
-  readonly #budget: Budget;
+  readonly #budget: { mappings: number; blocks: number };
 
-  constructor(editor: Editor) {
+  constructor(editor: Editor, limit?: StepLimit) {
     this.#editor = editor;
     const { geometry } = editor.volume;
     const logBytes = (geometry.logBlocks * geometry.blockSize) / 4;
-    this.#budget = {
-      mappings: Math.max(1, Math.min(MOST_MAPPINGS, Math.floor(logBytes / BYTES_PER_MAPPING))),
-      blocks: geometry.features.dataChecksums
-        ? Math.max(1, Math.floor(logBytes / BYTES_PER_CHECKSUM))
-        : Number.MAX_SAFE_INTEGER,
-    };
+    this.#budget = limit
+      ? { ...limit }
+      : {
+          mappings: Math.max(1, Math.min(MOST_MAPPINGS, Math.floor(logBytes / BYTES_PER_MAPPING))),
+          blocks: geometry.features.dataChecksums
+            ? Math.max(1, Math.floor(logBytes / BYTES_PER_CHECKSUM))
+            : Number.MAX_SAFE_INTEGER,
+        };
   }
 
   /**

@@ -6,7 +6,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { check } from '../../lib/check/check.ts';
-import { defrag } from '../../lib/defrag/defrag.ts';
+import { type DefragOptions, defrag } from '../../lib/defrag/defrag.ts';
 import { Editor } from '../../lib/volume/editor.ts';
 import { type Ageing, ageEditor, ageing, extentCounts, freeBlocks, unchangeable } from '../support/aged-image.ts';
 import { emptyImage } from '../support/empty-image.ts';
@@ -22,11 +22,21 @@ const WORLDS = {
   'xfs 1k, no reflink': { dialect: 'xfs', blockSize: 1024, features: { reflink: false } },
 } as const;
 
+const wanted: fc.Arbitrary<DefragOptions> = fc.record(
+  {
+    freeSpace: fc.boolean(),
+    metadata: fc.boolean(),
+    // Chains of small steps, as small logs make them.
+    stepLimit: fc.record({ mappings: fc.integer({ min: 1, max: 9 }), blocks: fc.integer({ min: 1, max: 30 }) }),
+  },
+  { requiredKeys: [] },
+);
+
 describe.each(Object.entries(WORLDS))('defrag of an aged image, %s', (_name, options) => {
   it('changes the layout and nothing else', () => {
     const hasReflink = !('features' in options && 'reflink' in options.features);
     fc.assert(
-      fc.property(ageing, fc.record({ freeSpace: fc.boolean(), metadata: fc.boolean() }), (how: Ageing, wanted) => {
+      fc.property(ageing, wanted, (how: Ageing, wish) => {
         const image = emptyImage({ ...options, size: 32 << 20 });
         const editor = Editor.open(image);
         const script = hasReflink
@@ -38,14 +48,14 @@ describe.each(Object.entries(WORLDS))('defrag of an aged image, %s', (_name, opt
         const counts = extentCounts(volume);
         const room = freeBlocks(volume);
 
-        const report = defrag(editor, wanted);
+        const report = defrag(editor, wish);
         expect(unchangeable(volume)).toEqual(before);
         for (const [path, count] of extentCounts(volume)) {
           expect(count, path).toBeLessThanOrEqual(counts.get(path)!);
         }
         expect(freeBlocks(volume)).toBeGreaterThanOrEqual(room);
         expect(report.totals.extentsAfter).toBe([...extentCounts(volume).values()].reduce((a, b) => a + b, 0));
-        const again = defrag(editor, wanted);
+        const again = defrag(editor, wish);
         expect(again.totals.extentsAfter).toBeLessThanOrEqual(report.totals.extentsAfter);
         editor.close();
         expect(check(image, { data: true }).problems).toEqual([]);
