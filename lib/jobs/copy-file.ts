@@ -3,7 +3,6 @@
  * is done when it is returned.
  */
 import { INODE_FLAG } from '../../formats/inode.ts';
-import type { Transaction } from '../buffer/transaction.ts';
 import { cloneFile, copyAttributes, copyMetadata, describeObject } from '../clone/clone-file.ts';
 import { assertReflink } from '../clone/share.ts';
 import { CadastreError, fileError } from '../errors.ts';
@@ -11,11 +10,11 @@ import type { Inode } from '../file/inode.ts';
 import type { HostDirectory } from '../host/calls.ts';
 import type { HostEntry, HostTree } from '../host/tree.ts';
 import type { HostMetadata, HostWriter } from '../host/writer.ts';
+import { describeAsHost, hasOwnAcl } from '../volume/as-host.ts';
 import type { Editor } from '../volume/editor.ts';
-import { listXattrs, storeXattr } from '../volume/metadata.ts';
+import { listXattrs } from '../volume/metadata.ts';
 import { showPath } from '../volume/path.ts';
 import type { Volume } from '../volume/volume.ts';
-import { fromLinux } from '../xattr/linux-names.ts';
 import { copyContent, HostFileWriter, HostReader, ImageReader, ImageWriter } from './content.ts';
 import type { Job, JobRunner } from './job.ts';
 
@@ -91,10 +90,10 @@ export function copyIn(
           new ImageWriter(editor, {
             directory,
             name,
-            what: { mode, uid, gid, atime, mtime },
+            what: { mode, uid, gid, atime, mtime, inheritAcl: !hasOwnAcl(entry) },
             complete: (tx, number) => {
               assertTarget(editor, undefined, directory, name, flags.exclusive === true);
-              describeAsHost(editor, tx, number, tree, entry);
+              describeAsHost(editor, tx, editor.inode(tx, number), tree, entry, { isNew: true });
             },
           }),
       })),
@@ -157,20 +156,6 @@ function assertTarget(
   if (exclusive) throw fileError('EEXIST', `${showPath(name)} exists`, details);
   if (volume.inode(old).isDirectory) throw fileError('EISDIR', `${showPath(name)} is a directory`, details);
   if (old === source) throw fileError('EINVAL', `${showPath(name)} is the source itself`, details);
-}
-
-/** Owner, mode, attributes and times as the host has them; what the format cannot hold is in the tree's `leftOut`. */
-function describeAsHost(editor: Editor, tx: Transaction, number: number, tree: HostTree, entry: HostEntry): void {
-  const inode = editor.inode(tx, number);
-  inode.change(tx);
-  inode.core.gid = entry.gid;
-  inode.core.mode = entry.mode;
-  for (const { name, value } of entry.xattrs) {
-    if (fromLinux(name, value)) storeXattr(editor, tx, inode, name, value);
-    else tree.leftOut.add(entry.path, 'extended attribute', showPath(name));
-  }
-  inode.setTime('atime', entry.atime);
-  inode.setTime('mtime', entry.mtime);
 }
 
 function failedJob(runner: JobRunner, error: unknown): Job {

@@ -12,15 +12,12 @@ import { homeBlock } from '../file/fork.ts';
 import type { Inode } from '../file/inode.ts';
 import { FileWriter } from '../file/write.ts';
 import type { HostEntry, HostFile, HostTree } from '../host/tree.ts';
-import { fromLinux } from '../xattr/linux-names.ts';
-import { isAclName } from './acl.ts';
+import { describeAsHost, hasOwnAcl } from './as-host.ts';
 import { Batch } from './batch.ts';
 import { truncate, writeAt } from './content.ts';
 import { type Editor, isLogFull } from './editor.ts';
-import { setMode, storeXattr } from './metadata.ts';
 import { createIn, createUnnamed, finishFreeing, link, linkOver, type NewObject, nameIt } from './names.ts';
 import { showPath } from './path.ts';
-import { assertMayChange } from './protection.ts';
 
 export interface PutOptions {
   /** Everything is owned by these instead of what the host says. */
@@ -43,13 +40,6 @@ const SMALL_BYTES = 512 << 10;
 const SLAB_BYTES = 4 << 20;
 /** Long files go in pieces that stay in the processor's cache between reading and writing. */
 const PIECE = 1 << 20;
-
-const PERMISSIONS = 0o777;
-
-function isAcl(name: Uint8Array, value: Uint8Array): boolean {
-  const stored = fromLinux(name, value);
-  return stored !== undefined && isAclName(stored.flags, stored.name);
-}
 
 interface Level {
   readonly entry: HostEntry;
@@ -306,7 +296,7 @@ export class TreePutter {
     const isDevice = entry.type === 'character' || entry.type === 'block';
     return {
       mode: entry.mode,
-      inheritAcl: !entry.xattrs.some(({ name, value }) => isAcl(name, value)),
+      inheritAcl: !hasOwnAcl(entry),
       ...(this.#options.owner ?? { uid: entry.uid, gid: entry.gid }),
       atime: entry.atime,
       mtime: entry.mtime,
@@ -315,27 +305,8 @@ export class TreePutter {
     };
   }
 
-  /**
-   * Everything the host says of it, whatever the directory handed down; but for an ACL, which stays with what has none on the
-   * host. @param isNew made here: else the mode is changed, and an ACL that is there with it.
-   */
   #dress(tx: Transaction, inode: Inode, tree: HostTree, entry: HostEntry, isNew: boolean): void {
-    const { uid, gid } = this.#options.owner ?? entry;
-    if (!isNew) {
-      assertMayChange(inode);
-      setMode(this.#editor, tx, inode, entry.mode);
-    }
-    inode.change(tx);
-    const { core } = inode;
-    core.uid = uid;
-    core.gid = gid;
-    if (isNew) core.mode = (entry.mode & ~PERMISSIONS) | (core.mode & PERMISSIONS);
-    for (const { name, value } of entry.xattrs) {
-      if (fromLinux(name, value)) storeXattr(this.#editor, tx, inode, name, value);
-      else tree.leftOut.add(entry.path, 'extended attribute', showPath(name));
-    }
-    inode.setTime('atime', entry.atime);
-    inode.setTime('mtime', entry.mtime);
+    describeAsHost(this.#editor, tx, inode, tree, entry, { owner: this.#options.owner, isNew });
     inode.setTime('ctime', this.#editor.now());
   }
 
