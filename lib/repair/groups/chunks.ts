@@ -14,6 +14,7 @@ import { freeExtents } from '../../check/compare/counters.ts';
 import { AG_DAMAGE, INODE_DAMAGE } from '../../check/damaged.ts';
 import { CHUNK, ChunkList, NONE } from '../../check/inode-table.ts';
 import type { AgTrees } from '../../check/observe/ag-trees.ts';
+import type { ProblemCode } from '../../check/problem-table.ts';
 import { RunList } from '../../check/rows.ts';
 import type { RepairState } from '../state.ts';
 import { scanBlocks } from './block-scan.ts';
@@ -21,7 +22,7 @@ import { type FoundChunk, judgeChunks } from './chunk-judge.ts';
 import { ChunkMap } from './chunk-map.ts';
 import { BlockLook, ChunkLook } from './inode-look.ts';
 import { asSet, complement, coveredBy, subtract, unite } from './runs.ts';
-import { treeBlocks } from './tree-search.ts';
+import { soundTreeBlock } from './tree-search.ts';
 
 /** By AG. The same lists as those of the first check where nothing has to be decided. */
 export function decideChunks(state: RepairState): readonly ChunkList[] {
@@ -50,6 +51,17 @@ function wantedBlocks({ problems }: CheckResult, geometry: Geometry): RunList[] 
   }
   return lists.map(asSet);
 }
+
+/** Problems of inode trees that may hide or move a chunk. */
+const RECORD_CODES: readonly ProblemCode[] = [
+  'INODE_RECORD',
+  'FREE_INODE_TREE',
+  'TREE_BLOCK',
+  'TREE_ORDER',
+  'TREE_KEY',
+  'TREE_SIBLING',
+  'TREE_UNDERFULL',
+];
 
 /** The chunks of one AG. */
 class AgChunks {
@@ -93,15 +105,7 @@ class AgChunks {
   /** Of all that damages inode trees, what may hide or move a chunk. */
   #hasRecordProblems(): boolean {
     const { codes } = this.#state.first.damaged;
-    return [
-      'INODE_RECORD',
-      'FREE_INODE_TREE',
-      'TREE_ORDER',
-      'TREE_KEY',
-      'TREE_BLOCK',
-      'TREE_UNDERFULL',
-      'TREE_SIBLING',
-    ].some((code) => codes.has(code as 'INODE_RECORD'));
+    return RECORD_CODES.some((code) => codes.has(code));
   }
 
   /** Chunks of the inode tree whose blocks have to be looked at: numbers in the list. */
@@ -218,31 +222,31 @@ class AgChunks {
     map.confirmBlocks(register);
     for (let i = 0; i < freeChunks.length; i++) map.confirm(freeChunks.start[i]!);
     const { magic, headerSize, recordSize } = BTREES.inobt;
-    treeBlocks(plan, this.#geometry, this.#ag, places, [magic, BTREES.finobt.magic], (view) => {
-      if (view.getUint16(4) !== 0) return;
-      const count = view.getUint16(6);
+    const look = new BlockLook(this.#geometry);
+    const found = new RunList();
+    scanBlocks(plan, this.#geometry, this.#ag, this.#withChunks(places), (view, offset, block) => {
+      if (look.look(view, offset, this.#ag, block)) found.push(block, 1, look.used);
+      const tree = soundTreeBlock(view, offset, this.#geometry, this.#ag, block, [magic, BTREES.finobt.magic]);
+      if (tree?.getUint16(4) !== 0) return;
+      const count = tree.getUint16(6);
       for (let i = 0; i < count; i++) {
-        map.confirm(view.getUint32(headerSize + i * recordSize + InobtRecord.offsets.startInode));
+        map.confirm(tree.getUint32(headerSize + i * recordSize + InobtRecord.offsets.startInode));
       }
     });
-    const look = new BlockLook(this.#geometry);
-    scanBlocks(plan, this.#geometry, this.#ag, this.#withChunks(places), (view, offset, block) => {
-      if (look.look(view, offset, this.#ag, block)) map.addBlock(block, look.used);
-    });
+    for (let i = 0; i < found.length; i++) map.addBlock(found.start[i]!, found.value[i]!);
   }
 
   /** Whole chunks of blocks that are named one by one. */
   #withChunks(places: RunList): RunList {
-    const { agLength } = { agLength: this.#geometry.agLength(this.#ag) };
+    const length = this.#geometry.agLength(this.#ag);
     const blocks = Math.max(1, CHUNK / this.#geometry.inodesPerBlock);
-    const claimed = this.#chunkBlocks();
     const wider = new RunList();
     for (let i = 0; i < this.#wanted.length; i++) {
       const from = Math.max(this.#geometry.headerBlocks, this.#wanted.start[i]! - blocks + 1);
-      const to = Math.min(agLength, this.#wanted.start[i]! + this.#wanted.count[i]! + blocks - 1);
+      const to = Math.min(length, this.#wanted.start[i]! + this.#wanted.count[i]! + blocks - 1);
       wider.push(from, to - from);
     }
-    return unite(places, subtract(asSet(wider), claimed));
+    return unite(places, subtract(asSet(wider), this.#chunkBlocks()));
   }
 
   #listed(): { chunks: ChunkList; unconfirmed: readonly number[] } {

@@ -222,7 +222,7 @@ function checksumTree(geometry: Geometry, first: CheckResult, ag: number, unclai
   }
   if (!observed.trees[ag]?.seen.csumbt?.complete) {
     const { magic } = BTREES.csumbt;
-    treeBlocks(observed.context.device, geometry, ag, unclaimed, [magic], (_view, block) => list.push(block, 1));
+    treeBlocks(observed.context.device, geometry, ag, unclaimed, magic, (_view, block) => list.push(block, 1));
   }
   return asSet(list);
 }

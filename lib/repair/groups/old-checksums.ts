@@ -141,7 +141,7 @@ export class ChecksumRecords implements RecordSource {
   #search(): void {
     const { plan, geometry, ag, unclaimed } = this.#source;
     const { magic, headerSize, recordSize } = BTREES.csumbt;
-    treeBlocks(plan, geometry, ag, unclaimed, [magic], (view) => {
+    treeBlocks(plan, geometry, ag, unclaimed, magic, (view) => {
       const header = ShortHeader.at(view);
       if (header.level !== 0) return;
       const { numrecs } = header;

@@ -15,22 +15,38 @@ const TYPES = new Map<number, BlockType>(
   Object.values(BTREES).map((layout: BtreeLayout) => [layout.magic, BTREE_BLOCK_TYPES[layout.name]]),
 );
 
-/** Sound blocks (CRC, own address, uuid, AG) with one of these magic numbers, in ascending order; the view is a copy. */
+/**
+ * The tree block at `offset`, if it is one with one of these magic numbers and everything it says of itself is right: CRC,
+ * own address, uuid, AG. A view of its bytes alone.
+ */
+export function soundTreeBlock(
+  view: DataView,
+  offset: number,
+  geometry: Geometry,
+  ag: number,
+  agBlock: number,
+  magics: readonly number[],
+): DataView | undefined {
+  const magic = view.getUint32(offset);
+  if (!magics.includes(magic)) return undefined;
+  const block = new DataView(view.buffer, view.byteOffset + offset, geometry.blockSize);
+  const bytes = new Uint8Array(block.buffer, block.byteOffset, block.byteLength);
+  const fault = checkBlock(TYPES.get(magic)!, bytes, block, geometry, geometry.agBlockToDaddr(ag, agBlock));
+  return fault ? undefined : block;
+}
+
+/** Every sound tree block with this magic number, in ascending order; see `soundTreeBlock`. */
 export function treeBlocks(
   device: Device,
   geometry: Geometry,
   ag: number,
   runs: RunList,
-  magics: readonly number[],
+  magic: number,
   visit: (view: DataView, agBlock: number) => void,
 ): void {
-  const { blockSize } = geometry;
+  const magics = [magic];
   scanBlocks(device, geometry, ag, runs, (view, offset, agBlock) => {
-    const magic = view.getUint32(offset);
-    if (!magics.includes(magic)) return;
-    const bytes = new Uint8Array(view.buffer, view.byteOffset + offset, blockSize).slice();
-    const copy = new DataView(bytes.buffer);
-    const daddr = geometry.agBlockToDaddr(ag, agBlock);
-    if (!checkBlock(TYPES.get(magic)!, bytes, copy, geometry, daddr)) visit(copy, agBlock);
+    const block = soundTreeBlock(view, offset, geometry, ag, agBlock, magics);
+    if (block) visit(block, agBlock);
   });
 }
