@@ -9,7 +9,7 @@ import { pathBytes, showPath } from '../volume/path.ts';
 import { Volume } from '../volume/volume.ts';
 import { type FragOptions, fragFactor, fragReport } from './frag.ts';
 import { freeSpaceLayout } from './free-space.ts';
-import { forkLayout, idealExtents, longestExtent } from './ideal.ts';
+import { forkLayout, longestExtent } from './ideal.ts';
 
 type Mapped = readonly [fileBlock: number, agBlock: number, blocks: number, unwritten?: boolean];
 
@@ -89,7 +89,6 @@ it.each<[string, Mapped[], number, number]>([
 ])('%s', (_what, extents, count, ideal) => {
   const fork = forkOf(new FileWorld({ dialect: 'xfs', size: 32 << 20, agCount: 2 }), extents);
   expect(forkLayout(fork)).toEqual({ extents: count, ideal });
-  expect(idealExtents(fork)).toBe(ideal);
 });
 
 it('an extent ends with its AG', () => {

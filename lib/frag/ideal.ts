@@ -40,9 +40,6 @@ export function forkLayout(fork: Fork): ForkLayout {
   return { extents, ideal: Math.min(ideal, extents) };
 }
 
-/** The fewest extents that could hold what a fork maps. Throws as `forkLayout`. */
-export const idealExtents = (fork: Fork): number => forkLayout(fork).ideal;
-
 /** Blocks of the longest extent: the format's limit, or an AG with nothing in it but its headers and the roots of its trees. */
 export function longestExtent(geometry: Geometry): number {
   const { finobt, rmapbt, reflink, dataChecksums } = geometry.features;
