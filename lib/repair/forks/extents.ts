@@ -12,6 +12,7 @@ import {
   MODE,
   S_IFMT,
 } from '../../../formats/inode.ts';
+import { getU64 } from '../../../formats/struct.ts';
 import type { Device } from '../../device/device.ts';
 import { ForkExtents } from '../pending.ts';
 import { readSlot } from '../slot.ts';
@@ -28,10 +29,14 @@ export function forkOfSlot(geometry: Geometry, slot: DataView, inode: number, at
   if (format !== FORMAT.EXTENTS && format !== FORMAT.BTREE) return undefined;
   const start = attr ? attrForkOffset(slot, 0) : DATA_FORK_OFFSET;
   const bytes = attr ? attrForkBytes(slot, 0, geometry.inodeSize) : dataForkBytes(slot, 0, geometry.inodeSize);
+  const regular = (slot.getUint16(at.mode) & S_IFMT) === MODE.FILE;
+  const size = getU64(slot, at.size);
+  const isSized = regular && !attr && size <= Number.MAX_SAFE_INTEGER;
   return {
     inode,
     attr,
-    regular: (slot.getUint16(at.mode) & S_IFMT) === MODE.FILE,
+    regular,
+    sizeBlocks: isSized ? Math.ceil(size / geometry.blockSize) : Number.POSITIVE_INFINITY,
     format,
     count: attr ? attrExtentCount(slot, 0) : dataExtentCount(slot, 0),
     view: new DataView(slot.buffer, slot.byteOffset + start, bytes),

@@ -32,6 +32,8 @@ export interface ForkBytes {
   readonly regular: boolean;
   /** FORMAT.EXTENTS or BTREE. */
   readonly format: number;
+  /** Where the file's blocks end by its size; later ones exist only where space was asked for. */
+  readonly sizeBlocks: number;
   /** Records an inline list claims to have. */
   readonly count: number;
   /** The fork's bytes alone. */
@@ -234,8 +236,8 @@ class TreeSalvage {
     for (let k = first; k <= Math.min(count - 1, i + 1); k++) around.take(view, LongHeader.size + k * RECORD);
     const own = i - first;
     const { fileBlock, startBlock, blockCount } = around;
-    const { attr, regular } = this.#fork;
-    const end = forkEnd(attr, regular);
+    const { attr, regular, sizeBlocks } = this.#fork;
+    const end = Math.min(sizeBlocks, forkEnd(attr, regular));
     if (!isPossible(this.#geometry, fileBlock[own]!, startBlock[own]!, blockCount[own]!, end)) return false;
     if (own > 0 && fileBlock[0]! + blockCount[0]! > fileBlock[own]!) return false;
     return own + 1 >= around.length || fileBlock[own]! + blockCount[own]! <= fileBlock[own + 1]!;

@@ -44,10 +44,9 @@ export function settleFork(
   const wanted =
     help.others === undefined ? undefined : getU64(slot, at.nblocks) - help.others - reading.treeBlocks.length;
   settleCount(reader, reading, fork.regular, attr, wanted, witness);
-  const size = getU64(slot, at.size);
-  const isSized = fork.regular && !attr && size <= Number.MAX_SAFE_INTEGER;
-  const sizeBlocks = isSized ? Math.ceil(size / geometry.blockSize) : Number.POSITIVE_INFINITY;
-  const loose = { inode, attr, regular: fork.regular, sizeBlocks, wanted };
+  const { sizeBlocks } = fork;
+  const preallocated = (slot.getUint16(at.flags) & INODE_FLAG.PREALLOC) !== 0;
+  const loose = { inode, attr, regular: fork.regular, sizeBlocks, preallocated, wanted };
   const found = mendLoose(reader, reading, witness, help.lost, loose);
   const judged = judgeFork(geometry, reading, witness, {
     inode,
@@ -56,7 +55,7 @@ export function settleFork(
     sizeBlocks,
     // A fork with a fault of its own is the likelier one to be wrong where it and the register differ.
     doubted: help.doubted || reading.doubted || (fork.format === FORMAT.BTREE && !reading.sound),
-    preallocated: (slot.getUint16(at.flags) & INODE_FLAG.PREALLOC) !== 0,
+    preallocated,
   });
   let blocks = 0;
   for (let i = 0; i < judged.extents.length; i++) blocks += judged.extents.blockCount[i]!;

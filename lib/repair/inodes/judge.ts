@@ -160,6 +160,7 @@ class Judge {
     if (witness.isRegisteredTo(start, count, inode, attr)) {
       // Both name these blocks, at different places of the file.
       if (doubted || (file + count > sizeBlocks && !this.#isRegisteredBeyond(start, count))) return false;
+      if (this.#fillsGap(start, count)) return false;
       this.#contradicted.push([file, count]);
       return true;
     }
@@ -171,6 +172,30 @@ class Judge {
     if (!hasHome) return !(free === count && witness.registerWhole);
     if (isOthers) return witness.isClaimedByOthers(start, count, inode, attr);
     return free !== count && !doubted;
+  }
+
+  /**
+   * Would the register's place for these blocks close a gap of the file exactly, or the one at its start? Files seldom have
+   * holes, and hardly ever at their start.
+   */
+  #fillsGap(start: number, count: number): boolean {
+    const { records } = this.#reading;
+    const rows = this.#rows;
+    for (let k = 0; k < rows.length; k++) {
+      if (rows.startBlock[k]! > start || rows.startBlock[k]! + rows.blockCount[k]! < start + count) continue;
+      const file = rows.fileBlock[k]! + (start - rows.startBlock[k]!);
+      let before = 0;
+      let after = this.#of.sizeBlocks;
+      for (let i = 0; i < records.length; i++) {
+        if (records.startBlock[i]! < start + count && records.startBlock[i]! + records.blockCount[i]! > start) continue;
+        const end = records.fileBlock[i]! + records.blockCount[i]!;
+        if (records.fileBlock[i]! < file + count && end > file) return false;
+        if (end <= file) before = Math.max(before, end);
+        else after = Math.min(after, records.fileBlock[i]!);
+      }
+      return file === 0 || (before === file && after === file + count);
+    }
+    return false;
   }
 
   /** Does the register, too, have these blocks behind the end of the file? */

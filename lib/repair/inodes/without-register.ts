@@ -56,6 +56,8 @@ export interface LooseFork {
   readonly attr: boolean;
   readonly regular: boolean;
   readonly sizeBlocks: number;
+  /** The file may have blocks behind its end. */
+  readonly preallocated: boolean;
   /** Blocks that `nblocks` leaves for the records; undefined when it says nothing. */
   readonly wanted: number | undefined;
 }
@@ -75,7 +77,7 @@ export function mendLoose(
   const isOne = (i: number): boolean =>
     isPossible(geometry, records.fileBlock[i]!, records.startBlock[i]!, records.blockCount[i]!, end);
   let placed: boolean[] | undefined;
-  let mended = 0;
+  let mended = backIntoFile(reading, of) ? 1 : 0;
   for (let i = 0; i < records.length; i++) {
     if (isOne(i) && !isForeign(reader, witness, of, records.startBlock[i]!, records.blockCount[i]!)) continue;
     placed ??= inPlace(records, isOne);
@@ -88,6 +90,17 @@ export function mendLoose(
   if (of.wanted !== undefined && adjust(reader, reading, witness, lost, of, end)) mended++;
   if (mended > 0) reading.sound = false;
   return mended;
+}
+
+/** The last record stands behind the end of the file, and exactly its blocks are missing before that. */
+function backIntoFile({ records }: ForkReading, of: LooseFork): boolean {
+  const last = records.length - 1;
+  if (last < 0 || of.preallocated || !Number.isFinite(of.sizeBlocks)) return false;
+  const before = last === 0 ? 0 : records.fileBlock[last - 1]! + records.blockCount[last - 1]!;
+  const count = records.blockCount[last]!;
+  if (records.fileBlock[last]! + count <= of.sizeBlocks || of.sizeBlocks - before !== count) return false;
+  records.fileBlock[last] = before;
+  return true;
 }
 
 /**
