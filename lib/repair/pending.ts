@@ -47,3 +47,10 @@ export interface KeptRange {
   readonly inode?: number;
   readonly fileBlock?: number;
 }
+
+/** Blocks of data that got a private copy; both in fs blocks. The copy inherits the checksums of its source. */
+export interface CopiedRange {
+  readonly from: number;
+  readonly to: number;
+  readonly blockCount: number;
+}

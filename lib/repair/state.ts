@@ -21,7 +21,7 @@ import type { ChunkList } from '../check/inode-table.ts';
 import { blankFork } from './forks/blank.ts';
 import { FreeMap, type TakenRun } from './groups/free-map.ts';
 import { type Claims, observeClaims } from './groups/observe.ts';
-import type { KeptRange, PendingFork } from './pending.ts';
+import type { CopiedRange, KeptRange, PendingFork } from './pending.ts';
 import type { PlanDevice } from './plan-device.ts';
 import type { Decision, RepairReport } from './report.ts';
 
@@ -127,6 +127,9 @@ export class RepairState {
     this.#kept.push(range);
     this.#free?.exclude(range.ag, range.agBlock, range.blockCount);
   }
+
+  /** Copies of data that were made on the plan. */
+  readonly copies: CopiedRange[] = [];
 
   /** Everything claimed now, by AG: headers, log, inode chunks, forks (pending ones as they shall be), no AG trees. */
   get claims(): Claims {

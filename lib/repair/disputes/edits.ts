@@ -108,6 +108,7 @@ export class Edits {
       if (source >= 0) {
         const from = this.#geometry.fsBlockToByte(source + done);
         state.plan.copy(from, this.#geometry.fsBlockToByte(run.fsBlock), run.blockCount * blockSize);
+        state.copies.push({ from: source + done, to: run.fsBlock, blockCount: run.blockCount });
       }
       done += run.blockCount;
     }

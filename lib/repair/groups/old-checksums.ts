@@ -16,6 +16,7 @@ import { agTree, runTree } from '../../check/observe/tree-run.ts';
 import { ProblemLog } from '../../check/problems.ts';
 import type { RunList } from '../../check/rows.ts';
 import type { Device } from '../../device/device.ts';
+import type { CopiedRange } from '../pending.ts';
 import type { RecordSource } from './ag-records.ts';
 import { readInto } from './block-scan.ts';
 import { treeBlocks } from './tree-search.ts';
@@ -36,8 +37,10 @@ export interface ChecksumSource {
   readonly ag: number;
   /** Written data, ascending, joined. */
   readonly runs: RunList;
-  /** The AGF that leads to the old tree, if there is one. */
-  readonly agf: DataView | undefined;
+  /** By AG, the AGF that leads to the old tree, if there is one. */
+  readonly agfs: readonly (DataView | undefined)[];
+  /** Copies of data: what stands in this AG has the checksums of its source. */
+  readonly copies: readonly CopiedRange[];
   /** The old tree could be read whole. */
   readonly complete: boolean;
   /** Where blocks that are not reached from its root may stand. */
@@ -110,15 +113,17 @@ export class ChecksumRecords implements RecordSource {
       this.#known = new Uint8Array(length);
     }
     this.#known.fill(NOTHING);
-    const { complete, agf } = this.#source;
-    if (agf) this.#walk(agf);
-    if (!complete) this.#search();
+    this.#walk(this.#source.ag, (view, offset, kind) => this.#take(view, offset, kind));
+    if (!this.#source.complete) this.#search();
+    this.#inherit();
     this.#compute();
   }
 
-  /** The old tree from its root. */
-  #walk(agf: DataView): void {
-    const { plan, geometry, ag } = this.#source;
+  /** The old tree of an AG from its root. */
+  #walk(ag: number, take: (view: DataView, offset: number, kind: number) => void): void {
+    const { plan, geometry, agfs } = this.#source;
+    const agf = agfs[ag];
+    if (!agf) return;
     const { csumRoot, csumLevel } = Agf.at(agf);
     const context = new CheckContext(plan, geometry, new ProblemLog(0), {});
     const tree = agTree(context, ag, 'csumbt', csumRoot, csumLevel);
@@ -132,9 +137,40 @@ export class ChecksumRecords implements RecordSource {
         // Any number may be wrong in a block that is: it proves only what it matches.
         kind = crcWithHole(bytes, crc) === storedCrc(bytes, crc) ? RECORDED : PROOF;
       }
-      this.#take(view, offset, kind);
+      take(view, offset, kind);
     };
     context.problems.mute(() => runTree(context, tree, { ag }, () => {}, visit));
+  }
+
+  /** Copies have the checksums of their sources, right or wrong. */
+  #inherit(): void {
+    const { geometry, ag, copies, runs } = this.#source;
+    /** By AG of the source: source block → places in the window. */
+    const wanted = new Map<number, Map<number, number[]>>();
+    for (const { from, to, blockCount } of copies) {
+      if (geometry.agOfFsBlock(to) !== ag) continue;
+      const fromAg = geometry.agOfFsBlock(from);
+      const sources = wanted.get(fromAg) ?? new Map<number, number[]>();
+      wanted.set(fromAg, sources);
+      for (let i = 0; i < blockCount; i++) {
+        const ordinal = this.#ordinal(runs, geometry.agBlockOfFsBlock(to) + i);
+        if (ordinal < this.#from || ordinal >= this.#to) continue;
+        const source = geometry.agBlockOfFsBlock(from) + i;
+        sources.set(source, [...(sources.get(source) ?? []), ordinal - this.#from]);
+      }
+    }
+    for (const [fromAg, sources] of wanted) {
+      this.#walk(fromAg, (view, offset, kind) => {
+        const start = view.getUint32(offset);
+        const count = Math.min(CSUM_PER_RECORD, view.getUint32(offset + 4));
+        for (let i = 0; i < count; i++) {
+          for (const at of sources.get(start + i) ?? []) {
+            this.#known[at] = kind;
+            this.#crcs[at] = view.getUint32(offset + CRCS + 4 * i);
+          }
+        }
+      });
+    }
   }
 
   /** Leaves that nobody leads to any more. */

@@ -94,7 +94,8 @@ function checksumRecords(state: RepairState, ag: number, unclaimed: RunList): [C
     geometry,
     ag,
     runs: writtenRuns(table, claims.inodes),
-    agf: observed?.headers[ag]?.agf,
+    agfs: observed?.headers.map(({ agf }) => agf) ?? [],
+    copies: state.copies,
     complete: observed?.trees[ag]?.seen.csumbt?.complete === true,
     unclaimed,
     neverProven: (block) => {
