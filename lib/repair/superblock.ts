@@ -23,8 +23,10 @@ import {
   type SuperblockView,
   verifySuperblock,
 } from '../../formats/superblock-verify.ts';
+import { check } from '../check/check.ts';
 import type { Device } from '../device/device.ts';
 import { corrupt, unsupported } from '../errors.ts';
+import { PlanDevice } from './plan-device.ts';
 import { readSlot } from './slot.ts';
 
 /** Image size to verify with: whether the image was cut short is another question. */
@@ -114,12 +116,15 @@ export function findSuperblock(device: Device, progress?: (done: number, total: 
       found: 'none',
     });
   }
+  const bytes = fromCopy(best.copy.bytes, isRelated(head, best.copy.bytes) ? head : undefined);
   // One copy against a primary that verifies: neither has a majority; what stands on the disk decides.
-  if (primary.verifies && best.count === 1 && probe(device, head) >= probe(device, best.copy.bytes)) {
+  if (
+    primary.verifies &&
+    best.count === 1 &&
+    misfit(device, head) <= misfit(device, finish(device, bytes, head, []).sector)
+  ) {
     return finish(device, head, head, []);
   }
-  const related = isRelated(head, best.copy.bytes);
-  const bytes = fromCopy(best.copy.bytes, related ? head : undefined);
   const what = primary.verifies
     ? differences(head, best.copy.bytes)
     : [`the primary superblock was written again from the copy in AG ${best.copy.ag} (${best.count} agree)`];
@@ -266,6 +271,16 @@ function probe(device: Device, bytes: Uint8Array): number {
     }
   }
   return score;
+}
+
+/** How much in the image speaks against this primary: problems of a check that takes it for granted. */
+function misfit(device: Device, primary: Uint8Array): number {
+  const plan = new PlanDevice(device);
+  const { dblocks, blocksize, sectsize } = sbOf(primary);
+  plan.resize(dblocks * blocksize);
+  plan.write(0, primary.subarray(0, sectsize));
+  const { observed, problemCount } = check(plan, { ignoreLog: true, maxProblems: 0 });
+  return observed ? problemCount : Number.POSITIVE_INFINITY;
 }
 
 /** The broken primary is the head of the same image: what only it has may be believed. */
@@ -426,8 +441,10 @@ function mendMinor(bytes: Uint8Array, field: string, expected: string | number):
     rextsize: Math.max(1, 4096 / sb.blocksize),
     qflags: sb.qflags & ~0x30,
     badFeatures2: sb.features2,
+    logsectsize: (sb.versionnum & VERSION.SECTOR) !== 0 && sb.logsectlog >= 9 ? 2 ** sb.logsectlog : 0,
     featuresCompat: 0,
   };
+  if (field === 'logsectsize' && (sb.versionnum & VERSION.SECTOR) === 0) sb.logsectlog = 0;
   const value = values[field] ?? (typeof expected === 'number' ? expected : undefined);
   if (value === undefined || !(field in Superblock.offsets)) return [];
   const was = sb[field as NumberField];
