@@ -144,6 +144,7 @@ export class Defrag {
   readonly #withMetadata: number[] = [];
   readonly #metadata = { inodes: 0, bytesMoved: 0, skipped: 0 };
   #owners: Owners | undefined;
+  #ownersSeen = -1;
   #bytesDone = 0;
   #bytesTotal = 0;
   readonly #files = new Map<number, DefraggedFile>();
@@ -162,8 +163,14 @@ export class Defrag {
     this.#before = freeSpaceLayout(editor.volume);
   }
 
+  /** Who has shared blocks, as it is now: what is remembered holds until somebody else commits a transaction. */
   #allOwners(): Owners {
-    return (this.#owners ??= openOwners(this.#editor.volume));
+    const { commits } = this.#editor.journal;
+    if (!this.#owners || commits !== this.#ownersSeen) {
+      this.#owners = openOwners(this.#editor.volume);
+      this.#ownersSeen = commits;
+    }
+    return this.#owners;
   }
 
   /**
@@ -499,6 +506,7 @@ export class Defrag {
     }
     const guards = new Map([[number, new InodeGuard(inode)]]);
     const mayBeShared = inode.isReflink;
+    let { commits } = this.#editor.journal;
     const exchange: Exchange = {
       moves,
       guards,
@@ -519,7 +527,9 @@ export class Defrag {
         if (start + count > at) visit(number, at + shift, at, start + count - at, unwritten);
       },
       moved: (done) => {
-        if (mayBeShared) this.#owners?.moved(done);
+        if (this.#ownersSeen !== commits) return;
+        this.#owners?.moved(done);
+        this.#ownersSeen = commits = this.#editor.journal.commits;
       },
     };
     moves.close();

@@ -201,9 +201,14 @@ class AgJoiner {
     const shift = geometry.fsBlock(this.#ag, unit.start) - claims.start[unit.firstRow]!;
     const guards = new Map<number, InodeGuard>();
     let unwritten = true;
+    let mayBeShared = false;
     for (let row = unit.firstRow; row < unit.firstRow + unit.rows; row++) {
       const number = claims.owner(row);
-      if (!guards.has(number)) guards.set(number, new InodeGuard(editor.volume.inode(number)));
+      if (!guards.has(number)) {
+        const inode = editor.volume.inode(number);
+        guards.set(number, new InodeGuard(inode));
+        mayBeShared ||= inode.isReflink;
+      }
       if ((claims.offsetHi[row]! & RMAP_UNWRITTEN) === 0) unwritten = false;
     }
     const moves = new Moves();
@@ -212,7 +217,7 @@ class AgJoiner {
     const exchange: Exchange = {
       moves,
       guards,
-      mayBeShared: unit.rows > 1,
+      mayBeShared,
       isAllHome: true,
       forEachMapping: (_reader, _move, start, count, visit) => {
         for (let row = unit.firstRow; row < unit.firstRow + unit.rows; row++) {

@@ -26,19 +26,21 @@ export class InodeGuard {
   readonly #size: number;
   readonly #hi: number;
   readonly #lo: number;
+  /** Sharing its blocks with another file changes no counter, but a flag. */
+  readonly #flags2: number;
 
   constructor(inode: Inode) {
     this.number = inode.number;
     this.#size = inode.size;
     this.#hi = inode.core.changecountHi;
     this.#lo = inode.core.changecountLo;
+    this.#flags2 = inode.core.flags2Lo;
   }
 
   /** Throws FileChanged. */
   verify(inode: Inode): void {
     const { core, size } = inode;
-    if (size !== this.#size || core.changecountHi !== this.#hi || core.changecountLo !== this.#lo) {
-      throw new FileChanged(inode.number);
-    }
+    const isSame = core.changecountHi === this.#hi && core.changecountLo === this.#lo && core.flags2Lo === this.#flags2;
+    if (!isSame || size !== this.#size) throw new FileChanged(inode.number);
   }
 }

@@ -151,9 +151,12 @@ export class Remapper {
       const to = moves.to[move]! + skip;
       const count = Math.min(blocks, moves.count[move]! - skip);
       const unwritten = moves.unwritten[move]!;
+      let mapped = 0;
       exchange.forEachMapping(tx, move, start, count, (inode, fileBlock, at, many, state) => {
         mappings.push({ inode, fileBlock, from: at, to: to + (at - start), count: many, unwritten: state });
+        mapped += many;
       });
+      if (exchange.mayBeShared) this.#verifyCounts(tx, start, count, mapped);
       done.add(start, to, count, unwritten);
       blocks -= count;
       skip += count;
@@ -164,6 +167,21 @@ export class Remapper {
     }
     done.close();
     return { done, end: { move, skip }, mappings };
+  }
+
+  /** Moving blocks away from an owner nobody knows of would lose its data: the counts say how many there are. */
+  #verifyCounts(tx: Transaction, start: number, count: number, mapped: number): void {
+    let expected = count;
+    this.#editor.space.sharedRuns(tx, start, count, (_from, length, refcount) => {
+      expected += length * (refcount - 1);
+      return undefined;
+    });
+    if (mapped === expected) return;
+    throw corrupt('OWNERS_UNKNOWN', `${count} blocks from ${start} on have owners that cannot be found: run check`, {
+      where: { block: start },
+      expected,
+      found: mapped,
+    });
   }
 
   #moveChecksums(tx: Transaction, from: number, to: number, count: number): void {

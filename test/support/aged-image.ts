@@ -37,7 +37,7 @@ export const ageing: fc.Arbitrary<Ageing> = fc.record({
   fillers: fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 20, maxLength: 60, size: 'max' }),
   interleaved: fc.array(fc.integer({ min: 2, max: 40 }), { minLength: 1, maxLength: 5, size: 'max' }),
   unwritten: fc.array(fc.tuple(fc.nat(3), fc.nat(40), fc.integer({ min: 1, max: 12 })), { maxLength: 4 }),
-  ballast: fc.oneof(fc.constant(0), fc.nat(100)),
+  ballast: fc.oneof(fc.constant(0), fc.nat(100), fc.integer({ min: 90, max: 100 })),
 });
 
 /** Age an empty image. */
@@ -54,7 +54,7 @@ export function ageEditor(editor: Editor, how: Ageing): void {
   });
   const ballast = make('ballast');
   const room = editor.space.available(volume.cache);
-  const ballastBlocks = Math.floor(room * 0.8);
+  const ballastBlocks = Math.floor(room * 0.95);
   editor.chain((tx, units) =>
     allocateUnwritten(
       tx,
