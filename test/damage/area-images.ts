@@ -22,9 +22,10 @@ export function areaImage(path: string, files: number): void {
   });
 }
 
-/** Images that a kernel has aged. Needs root. */
-export function kernelImages(directory: string): { name: string; path: string }[] {
-  return ['default', 'all-features', 'block-1k'].map((name) => {
+/** Images that a kernel has aged. Needs root. @param only one of them. */
+export function kernelImages(directory: string, only: string | undefined): { name: string; path: string }[] {
+  const names = ['default', 'all-features', 'block-1k'].filter((name) => (only ?? name) === name);
+  return names.map((name) => {
     const path = join(directory, `${name}.img`);
     const entry = matrixEntry(name);
     makeMatrixImage(entry, path);

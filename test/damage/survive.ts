@@ -35,7 +35,7 @@ export function tryRepair(image: DamageImage, damage: (device: Device, image: Da
       return over('refused', `${error.code} ${error.message}`);
     return over(
       'crash',
-      error instanceof Error ? (error.stack ?? '').split('\n').slice(0, 3).join(' ') : String(error),
+      error instanceof Error ? (error.stack ?? '').split('\n').slice(0, 8).join(' ') : String(error),
     );
   }
 }
