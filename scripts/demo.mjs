@@ -3,6 +3,8 @@
  *
  *   images    an image of each dialect out of a real directory, read back and compared byte for byte, judged by xfs_repair and a kernel
  *   share     the tree cloned without taking space, one side changed
+ *   mend      damage on purpose, repaired
+ *   layout    files in many pieces put in order, sharing kept
  *
  * Says what was skipped and why; ends with a status other than 0 on any difference. Leaves nothing behind.
  */
@@ -10,6 +12,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { judgeByRepair, makeAndJudge } from './demo/images.mjs';
+import { tearAndMend } from './demo/layout.mjs';
+import { damageAndMend } from './demo/mend.mjs';
 import { shareAndChange } from './demo/share.mjs';
 import { makeSource } from './demo/source.mjs';
 import { outcome, root, say, seconds } from './demo/story.mjs';
@@ -27,6 +31,10 @@ try {
     shareAndChange(image, scratch);
     if (format === 'xfs') judgeByRepair(image);
     rmSync(image, { force: true });
+    say(`\n${format}: damage and repair`);
+    damageAndMend(format, scratch);
+    say(`\n${format}: layout`);
+    tearAndMend(format, scratch);
   }
   say('');
   for (const line of outcome.skipped) say(`skipped: ${line}`);
