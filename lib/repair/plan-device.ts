@@ -5,7 +5,8 @@
  * 1. The device below is never written. Memory goes with the pages that were written (4 KiB each), not with what was copied.
  * 2. A page is one of: seen through to the device below, held here, or a copy of bytes of the device below (`#copies`).
  *    Before the source of a copy, or the copy itself, is written over, the copy becomes a held page.
- * 3. What the device below cannot read stays unreadable until it is written; then the rest of its page is zeroes.
+ * 3. What the device below cannot read stays unreadable until it is written; then the rest of its page is zeroes. A lenient
+ *    plan reads it as zeroes, sector by sector: after a check has told of it, the rest can go on.
  */
 import type { Device } from '../device/device.ts';
 import { checkRange } from '../device/range.ts';
@@ -29,6 +30,7 @@ export class PlanDevice implements Device {
   readonly readOnly = false;
   size: number;
   readonly #below: Device;
+  readonly #lenient: boolean;
   readonly #held = new SparsePages();
   /** Page → first byte below that it is a copy of. */
   readonly #copies = new Map<number, number>();
@@ -37,8 +39,10 @@ export class PlanDevice implements Device {
   /** Stretches of pages that have something of their own: the others are read in one go. */
   readonly #regions = new Set<number>();
 
-  constructor(below: Device) {
+  /** @param lenient see 3. */
+  constructor(below: Device, lenient = false) {
     this.#below = below;
+    this.#lenient = lenient;
     this.size = below.size;
   }
 
@@ -214,28 +218,27 @@ export class PlanDevice implements Device {
 
   /** A page's worth of bytes from below, zeroes where they cannot be read. */
   #readPage(offset: number, into: Uint8Array): void {
-    try {
-      this.#readBelow(offset, into);
-    } catch (error) {
-      if (!(error instanceof CadastreError) || error.family !== 'device') throw error;
-      for (let at = 0; at < into.length; at += SECTOR) this.#readSector(offset + at, into.subarray(at, at + SECTOR));
-    }
+    this.#readBelow(offset, into, true);
   }
 
-  #readSector(offset: number, into: Uint8Array): void {
-    try {
-      this.#readBelow(offset, into);
-    } catch (error) {
-      if (!(error instanceof CadastreError) || error.family !== 'device') throw error;
-      into.fill(0);
-    }
-  }
-
-  /** What is below, zeroes behind its end. */
-  #readBelow(offset: number, into: Uint8Array): void {
+  /** What is below, zeroes behind its end. @param lenient zeroes also where it cannot be read. */
+  #readBelow(offset: number, into: Uint8Array, lenient = this.#lenient): void {
     const there = Math.max(0, Math.min(into.length, this.#below.size - offset));
-    if (there > 0) this.#below.read(offset, into.subarray(0, there));
     if (there < into.length) into.fill(0, there);
+    if (there === 0) return;
+    try {
+      this.#below.read(offset, into.subarray(0, there));
+    } catch (error) {
+      if (!lenient || !(error instanceof CadastreError) || error.family !== 'device') throw error;
+      // Halves until single sectors are left: a long read with one bad sector costs a few dozen short ones.
+      if (there <= SECTOR) {
+        into.fill(0, 0, there);
+        return;
+      }
+      const half = Math.ceil(there / 2 / SECTOR) * SECTOR;
+      this.#readBelow(offset, into.subarray(0, half), true);
+      this.#readBelow(offset + half, into.subarray(half, there), true);
+    }
   }
 }
 

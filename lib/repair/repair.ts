@@ -68,7 +68,7 @@ class Repair {
       this.#report.did('log', 'a new log was made, in a cycle beyond everything that was ever written');
       base = fresh.device;
     }
-    const plan = new PlanDevice(base);
+    const plan = new PlanDevice(base, true);
     dropWildLsns(plan, geometry, first, this.#report);
     const begun = first;
     let passes = 0;
