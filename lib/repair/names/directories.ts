@@ -15,8 +15,6 @@ import { salvageDirectory } from './salvage-directory.ts';
 import { attempt, type Workshop } from './workshop.ts';
 
 export interface MendedDirectories {
-  /** Directories written anew. */
-  count: number;
   /** Entries without an inode; they stand in no directory any more. */
   readonly nameless: NamelessEntry[];
   /** Names that entries had which did not fit back: for whom nobody else names. */
@@ -32,7 +30,7 @@ export function mendDirectories(
   table: InodeTable,
   suspects: ReadonlySet<number> | undefined,
 ): MendedDirectories {
-  const result: MendedDirectories = { count: 0, nameless: [], lostNames: new Map() };
+  const result: MendedDirectories = { nameless: [], lostNames: new Map() };
   const look = (index: number): void => {
     if ((table.state[index]! & STATE.used) === 0 || (table.mode[index]! & S_IFMT) !== MODE.DIR) return;
     const number = table.numberOf(index);
@@ -53,7 +51,7 @@ export function mendDirectories(
 }
 
 /** The first thing that is wrong with a directory, in words. */
-function directoryFault(inode: Inode): string | undefined {
+export function directoryFault(inode: Inode): string | undefined {
   let first: DirectoryFault | undefined;
   const summary = attempt(() =>
     checkDirectory(readFork(inode, 'data'), (fault) => {
@@ -67,7 +65,6 @@ function directoryFault(inode: Inode): string | undefined {
 
 function rebuild(shop: Workshop, table: InodeTable, number: number, fault: string, result: MendedDirectories): void {
   const { report } = shop;
-  result.count++;
   const left = salvageDirectory(shop, shop.inode(number), table);
   const entries = storable(shop, table, number, left.entries, result);
   const fork = editFork(shop.tx, shop.space, shop.inode(number), 'data');

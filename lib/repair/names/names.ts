@@ -9,13 +9,13 @@
  */
 import { FTYPE, ftypeOfMode, INODE_FLAG2, MODE, S_IFMT } from '../../../formats/inode.ts';
 import { AG_DAMAGE, INODE_DAMAGE } from '../../check/damaged.ts';
-import { type InodeTable, NONE, STATE } from '../../check/inode-table.ts';
+import { NONE, STATE } from '../../check/inode-table.ts';
 import { Fork } from '../../file/fork.ts';
 import type { Inode } from '../../file/inode.ts';
 import type { RepairState } from '../state.ts';
 import { mendAttributes } from './attributes.ts';
 import { Census, type NamelessEntry } from './census.ts';
-import { type MendedDirectories, mendDirectories } from './directories.ts';
+import { directoryFault, type MendedDirectories, mendDirectories } from './directories.ts';
 import { pointEntry } from './entries.ts';
 import { readInodes } from './inode-pass.ts';
 import { keepRanges } from './kept.ts';
@@ -59,17 +59,16 @@ class NameStage {
     const shop = this.#shop;
     this.#shareFlags();
     for (const number of this.#suspects) mendAttributes(shop, number);
+    if (!this.#concernsNames()) return;
     shop.toPlan();
     const table = readInodes(shop);
     let mended = mendDirectories(shop, table, this.#anyone ? undefined : this.#suspects);
-    if (!this.#needsCensus(table, mended)) return;
     let census = new Census(table);
     census.run(shop);
     if (!census.complete && !this.#anyone) {
       // Somebody nobody suspected: look at all.
       const more = mendDirectories(shop, table, undefined);
       mended = {
-        count: mended.count + more.count,
         nameless: [...mended.nameless, ...more.nameless],
         lostNames: new Map([...mended.lostNames, ...more.lostNames]),
       };
@@ -81,16 +80,19 @@ class NameStage {
     this.#settle(census, mended);
   }
 
-  #needsCensus(table: InodeTable, mended: MendedDirectories): boolean {
-    const { damaged } = this.#shop.state.first;
-    if (this.#anyone || mended.count > 0 || this.#shop.state.kept.length > 0) return true;
+  /** May anybody's names be wrong? Lost data of a file, or blocks of an AG, are no reason to read all directories. */
+  #concernsNames(): boolean {
+    const shop = this.#shop;
+    const { damaged, observed } = shop.state.first;
+    if (this.#anyone || shop.state.kept.length > 0) return true;
     for (const bits of damaged.inodes.values()) if ((bits & NAME_DAMAGE) !== 0) return true;
-    // An inode that stage 1 cleared, or whose type it changed.
-    const before = this.#shop.state.first.observed?.inodes;
+    const before = observed?.inodes;
     for (const number of this.#suspects) {
-      const index = table.indexOf(number);
-      const old = before?.indexOf(number) ?? NONE;
-      if (index === NONE || old === NONE || table.mode[index] !== before!.mode[old]) return true;
+      const inode = shop.tryInode(number);
+      const index = before?.indexOf(number) ?? NONE;
+      // Cleared by stage 1, or of another type than it was.
+      if (!inode || index === NONE || ((inode.mode ^ before!.mode[index]!) & S_IFMT) !== 0) return true;
+      if (inode.isDirectory && directoryFault(inode) !== undefined) return true;
     }
     return false;
   }
