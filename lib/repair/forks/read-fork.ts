@@ -70,6 +70,7 @@ export function readFork(reader: PlanReader, fork: ForkBytes, more?: MoreBlocks)
   };
   if (fork.format === FORMAT.EXTENTS) readInline(fork, reading);
   else if (!walkSound(reader, fork, reading)) new TreeSalvage(reader, fork, reading, more).run();
+  else if (reading.records.length !== fork.count) findSpare(reader, fork, reading);
   const { records } = reading;
   const end = forkEnd(fork.attr, fork.regular);
   let last = 0;
@@ -82,6 +83,12 @@ export function readFork(reader: PlanReader, fork: ForkBytes, more?: MoreBlocks)
     last = first + records.blockCount[i]!;
   }
   return reading;
+}
+
+/** A tree that is sound but has another number of records than the inode says: what stands behind those of its leaves. */
+function findSpare(reader: PlanReader, fork: ForkBytes, reading: ForkReading): void {
+  const again: ForkReading = { ...reading, records: new Records(), spare: reading.spare, treeBlocks: [] };
+  new TreeSalvage(reader, fork, again, undefined).run();
 }
 
 function readInline({ view, count }: ForkBytes, reading: ForkReading): void {
@@ -249,7 +256,12 @@ class TreeSalvage {
     const fault = BTREE_BLOCK_TYPES.bmbt.verify(view, geometry, geometry.fsBlockToDaddr(fsBlock));
     const owner = getU64(view, offsets.owner);
     const own = view.getUint16(offsets.level);
-    if (!fault && owner === this.#fork.inode && (level < 0 || own === level)) return own;
+    if (!fault && owner === this.#fork.inode) {
+      if (level < 0 || own === level) return own;
+      // Parent and block disagree: what stands in it says whether it is a leaf.
+      const isLeaf = this.#looksLikeLeaf(view);
+      return isLeaf ? 0 : Math.max(1, own === 0 ? level : own);
+    }
     // Pointers from outside name only blocks that are right: a guess on top of a guess is none.
     if (level < 0) return -1;
     let wrong = 0;
@@ -263,6 +275,14 @@ class TreeSalvage {
       wrong++;
     }
     return wrong <= 1 ? level : -1;
+  }
+
+  /** Are the entries of a block extent records, rather than keys? */
+  #looksLikeLeaf(view: DataView): boolean {
+    const count = Math.min(view.getUint16(offsets.numrecs), maxLeafRecords(BTREES.bmbt, this.#geometry.blockSize));
+    let good = 0;
+    for (let i = 0; i < count; i++) if (this.#fits(view, i, count)) good++;
+    return good * 2 > count;
   }
 
   #node(view: DataView, level: number): void {

@@ -95,19 +95,25 @@ function settleCount(
     reading.sound = false;
   }
   if (wanted === undefined || sum === wanted) return;
-  let last = 0;
-  for (let i = 0; i < records.length; i++) last = Math.max(last, records.fileBlock[i]! + records.blockCount[i]!);
   let more = sum;
+  const joined: number[] = [];
+  const cover = records.sorted();
   for (let i = 0; i < spare.length && more < wanted; i++) {
-    if (!isOne(spare, i) || spare.fileBlock[i]! < last) break;
-    const start = spare.startBlock[i]!;
     const count = spare.blockCount[i]!;
-    if ((witness.freeBlocks(start, count) ?? 0) > 0 || witness.isClaimed(start, count)) break;
+    const start = spare.startBlock[i]!;
+    if (!isOne(spare, i) || overlaps(cover, spare.fileBlock[i]!, count)) continue;
+    if ((witness.freeBlocks(start, count) ?? 0) > 0 || witness.isClaimed(start, count)) continue;
     more += count;
-    last = spare.fileBlock[i]! + count;
-    if (more !== wanted) continue;
-    for (let k = 0; k <= i; k++) {
-      records.push(spare.fileBlock[k]!, spare.startBlock[k]!, spare.blockCount[k]!, spare.unwritten[k]!);
+    joined.push(i);
+  }
+  if (more === wanted) {
+    for (const i of joined) {
+      records.push(spare.fileBlock[i]!, spare.startBlock[i]!, spare.blockCount[i]!, spare.unwritten[i]!);
+    }
+    const whole = records.sorted();
+    records.cut(0);
+    for (let i = 0; i < whole.length; i++) {
+      records.push(whole.fileBlock[i]!, whole.startBlock[i]!, whole.blockCount[i]!, whole.unwritten[i]!);
     }
     reading.sound = false;
     return;
@@ -122,6 +128,18 @@ function settleCount(
     reading.sound = false;
     return;
   }
+}
+
+/** Do sorted records cover a part of a file range? */
+function overlaps(sorted: Records, file: number, count: number): boolean {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (sorted.fileBlock[middle]! + sorted.blockCount[middle]! <= file) low = middle + 1;
+    else high = middle;
+  }
+  return low < sorted.length && sorted.fileBlock[low]! < file + count;
 }
 
 function isZero(list: Records, i: number): boolean {

@@ -254,7 +254,7 @@ export class InodeMender {
 
   /** Sizes and what only one type has. False: the inode cannot be kept; that was reported. */
   #contents(slot: DataView, inode: number, fields: string[], forks: readonly ForkOutcome[]): boolean {
-    const { geometry, report } = this.#state;
+    const { report } = this.#state;
     const data = forks.find((fork) => !fork.attr)?.judged.extents;
     const size = getU64(slot, at.size);
     let wanted = size;
@@ -264,10 +264,10 @@ export class InodeMender {
           // One bit too many is more likely than a new number.
           slot.setUint8(at.size, slot.getUint8(at.size) & 0x7f);
           const rest = getU64(slot, at.size);
-          const end = endOf(data) * geometry.blockSize;
+          const end = lastByte(this.#help.reader, data);
           wanted = rest > Number.MAX_SAFE_INTEGER ? end : rest;
           if (wanted === end) {
-            report.lose('size', `inode ${inode}: the size is not known any more: now the end of its last block`, {
+            report.lose('size', `inode ${inode}: the size is not known any more: now the end of what it holds`, {
               inode,
             });
           }
@@ -372,8 +372,14 @@ export class InodeMender {
   }
 }
 
-/** One past the last file block. */
-function endOf(extents: ForkExtents | undefined): number {
+/** Where a file's content ends: behind the last byte of its last block that is not zero, for behind the end all are. */
+function lastByte(reader: PlanReader, extents: ForkExtents | undefined): number {
   const last = (extents?.length ?? 0) - 1;
-  return last < 0 ? 0 : extents!.fileBlock[last]! + extents!.blockCount[last]!;
+  if (last < 0) return 0;
+  const { blockSize } = reader.geometry;
+  const end = (extents!.fileBlock[last]! + extents!.blockCount[last]!) * blockSize;
+  const block = reader.raw(extents!.startBlock[last]! + extents!.blockCount[last]! - 1);
+  if (!block || extents!.unwritten[last]) return end;
+  for (let i = blockSize - 1; i >= 0; i--) if (block.getUint8(i) !== 0) return end - blockSize + i + 1;
+  return end;
 }

@@ -42,6 +42,12 @@ export class LostRuns {
     return this.#all().get(fsBlock) ?? 0;
   }
 
+  /** Blocks of the range that ends before this one, 0 when none does. */
+  endingAt(fsBlock: number): number {
+    for (const [start, length] of this.#all()) if (start + length === fsBlock) return length;
+    return 0;
+  }
+
   /** The first blocks of a range have an owner now. */
   take(start: number, count: number): void {
     const runs = this.#all();
@@ -77,8 +83,10 @@ export function mendLoose(
   const isOne = (i: number): boolean =>
     isPossible(geometry, records.fileBlock[i]!, records.startBlock[i]!, records.blockCount[i]!, end);
   let placed: boolean[] | undefined;
-  let mended = backIntoFile(reading, of) ? 1 : 0;
+  let mended = of.wanted !== undefined && adjust(reader, reading, witness, lost, of, end) ? 1 : 0;
+  if (mended === 0 && backIntoFile(reading, of)) mended++;
   for (let i = 0; i < records.length; i++) {
+    if (isOne(i) && shift(reader, reading, witness, lost, of, i)) mended++;
     if (isOne(i) && !isForeign(reader, witness, of, records.startBlock[i]!, records.blockCount[i]!)) continue;
     placed ??= inPlace(records, isOne);
     const [, next] = gapAround(records, placed, i);
@@ -87,7 +95,6 @@ export function mendLoose(
       mended++;
     }
   }
-  if (of.wanted !== undefined && adjust(reader, reading, witness, lost, of, end)) mended++;
   if (mended > 0) reading.sound = false;
   return mended;
 }
@@ -111,6 +118,40 @@ function isForeign(reader: PlanReader, witness: Witness, of: LooseFork, start: n
   if (witness.hasRegister(reader.geometry.agOfFsBlock(start))) return false;
   if (witness.freeBlocks(start, count) === count || witness.isClaimedByAg(start, count)) return true;
   return witness.isClaimedByOthers(start, count, of.inode, of.attr) && !isDataOf(reader, of, start);
+}
+
+/**
+ * A record a few blocks beside its place: what it has too many at one end is somebody else's or free, and a lost range of just
+ * that length stands at its other end.
+ */
+function shift(
+  reader: PlanReader,
+  { records }: ForkReading,
+  witness: Witness,
+  lost: LostRuns,
+  of: LooseFork,
+  i: number,
+): boolean {
+  const start = records.startBlock[i]!;
+  const count = records.blockCount[i]!;
+  if (witness.hasRegister(reader.geometry.agOfFsBlock(start))) return false;
+  const isWrong = (from: number, length: number): boolean =>
+    witness.freeBlocks(from, length) === length || witness.isClaimedByOthers(from, length, of.inode, of.attr);
+  const before = lost.endingAt(start);
+  const behind = lost.startingAt(start + count);
+  for (const [length, by, wrong, rest, found] of [
+    [before, -before, start + count - before, start, start - before],
+    [behind, behind, start, start + behind, start + count],
+  ] as const) {
+    // A record that lies beside its place as a whole shares nothing with it: any other could be the one.
+    if (length === 0 || length >= count) continue;
+    if (!isWrong(wrong, length) || isWrong(rest, count - length)) continue;
+    if (!reader.geometry.isFsRange(start + by, count)) continue;
+    records.startBlock[i] = start + by;
+    lost.take(found, length);
+    return true;
+  }
+  return false;
 }
 
 /** The record's own blocks are the only lost range of its length. */
