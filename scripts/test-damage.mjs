@@ -6,7 +6,7 @@
  *   scenes    the same for the canned scenes and wiped ranges
  *   areas     ranges wiped on an image with many files (--files N)
  *   random    bytes, blocks and trees overwritten, images cut (--runs N --seed S)
- *   trash     images of mkfs.xfs and the kernel, broken by xfs_db's blocktrash and fuzz (--runs N --seed S; needs root)
+ *   trash     images of mkfs.xfs and the kernel, broken by xfs_db's blocktrash (--runs N --seed S; needs root)
  *
  * Everything but `fields` is test/damage/run.ts; without WHAT: compare.
  */
