@@ -25,7 +25,8 @@ import {
 } from '../../formats/superblock-verify.ts';
 import { check } from '../check/check.ts';
 import type { Device } from '../device/device.ts';
-import { corrupt, unsupported } from '../errors.ts';
+import { CadastreError, corrupt, unsupported } from '../errors.ts';
+import { readHead } from '../volume/open.ts';
 import { PlanDevice } from './plan-device.ts';
 import { readSlot } from './slot.ts';
 
@@ -94,7 +95,7 @@ interface Copy {
  * handled.
  */
 export function findSuperblock(device: Device, progress?: (done: number, total: number) => void): FoundSuperblock {
-  const head = read(device, 0, Math.min(MAX_SECTOR, device.size)) ?? new Uint8Array(MIN_SECTOR);
+  const head = readHeadIfPossible(device);
   const primary = judge(head, 0);
   let copies = primary.verifies ? copiesOf(device, head) : [];
   const own = keyOf(head);
@@ -467,6 +468,16 @@ function modeOf(device: Device, geometry: Geometry, inode: number): number {
     return inodeCoreFault(slot, 0, geometry, inode) ? 0 : slot.getUint16(InodeCore.offsets.mode) & S_IFMT;
   } catch {
     return 0;
+  }
+}
+
+/** The first sector and more; zeroes where it cannot be read. */
+function readHeadIfPossible(device: Device): Uint8Array {
+  try {
+    return readHead(device, MAX_SECTOR);
+  } catch (error) {
+    if (!(error instanceof CadastreError) || error.family !== 'device') throw error;
+    return new Uint8Array(MIN_SECTOR);
   }
 }
 

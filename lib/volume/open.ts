@@ -6,9 +6,9 @@ import type { Dialect } from '../../formats/dialect.ts';
 import { FOREIGN_PROBE_BYTES } from '../../formats/foreign.ts';
 import { Geometry } from '../../formats/geometry.ts';
 import { Superblock } from '../../formats/superblock.ts';
-import { verifySuperblock } from '../../formats/superblock-verify.ts';
+import { MIN_SECTOR, verifySuperblock } from '../../formats/superblock-verify.ts';
 import type { Device } from '../device/device.ts';
-import { corrupt, unsupported } from '../errors.ts';
+import { CadastreError, corrupt, unsupported } from '../errors.ts';
 
 /** A superblock that was believed. */
 export interface OpenedSuperblock {
@@ -30,8 +30,7 @@ export interface OpenedSuperblock {
  * @param allowUnfinished accept an image whose construction was cut off (its superblock says so).
  */
 export function openSuperblock(device: Device, allowUnfinished = false): OpenedSuperblock {
-  const head = new Uint8Array(Math.min(FOREIGN_PROBE_BYTES, device.size));
-  device.read(0, head);
+  const head = readHead(device, FOREIGN_PROBE_BYTES);
   const { dialect, refusal, fatal, minor } = verifySuperblock(head, device.size);
   if (refusal && !refusal.readOnly) throw unsupported(refusal.code, refusal.message);
   const unfinished = head.length > 126 && head[Superblock.offsets.inprogress] === 1;
@@ -61,6 +60,22 @@ export function openSuperblock(device: Device, allowUnfinished = false): OpenedS
     minorFaults: minor,
     unfinished,
   };
+}
+
+/**
+ * The first bytes of an image: `most` of them, or as many as there are. Where a part of them cannot be read, fewer: the
+ * superblock needs only its own sector. Throws `device` errors.
+ */
+export function readHead(device: Device, most: number): Uint8Array {
+  for (let length = Math.min(most, device.size); ; length = Math.max(MIN_SECTOR, length >> 1)) {
+    const head = new Uint8Array(length);
+    try {
+      device.read(0, head);
+      return head;
+    } catch (error) {
+      if (!(error instanceof CadastreError) || error.family !== 'device' || length <= MIN_SECTOR) throw error;
+    }
+  }
 }
 
 function viewOf(bytes: Uint8Array): DataView {

@@ -33,6 +33,7 @@ import { CadastreError } from '../../errors.ts';
 import { checkAttributes } from '../../xattr/check.ts';
 import type { CheckContext } from '../context.ts';
 import type { Counts } from '../counts.ts';
+import { INODE_DAMAGE } from '../damaged.ts';
 import { CHUNK, type ChunkList, type InodeTable, STATE } from '../inode-table.ts';
 import type { ProblemPlace } from '../problems.ts';
 import { CheckFork, ExtentList, type ForkOf, ForkScan } from './forks.ts';
@@ -103,6 +104,7 @@ export class InodeObserver {
       const offset = byte + slot * inodeSize - this.#windowStart;
       if (offset + inodeSize > this.#windowEnd - this.#windowStart) {
         if (!list.isFree(chunk, slot)) this.#table.state[index + slot] = STATE.unreadable;
+        this.#context.problems.damaged.inode(this.#geometry.inodeNumber(ag, start + slot), INODE_DAMAGE.core);
         continue;
       }
       this.#index = index + slot;

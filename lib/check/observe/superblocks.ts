@@ -11,6 +11,7 @@ import { Superblock, VERSION } from '../../../formats/superblock.ts';
 import { SUPERBLOCK_TYPE, verifySuperblock } from '../../../formats/superblock-verify.ts';
 import type { Device } from '../../device/device.ts';
 import { CadastreError } from '../../errors.ts';
+import { readHead } from '../../volume/open.ts';
 import type { CheckContext } from '../context.ts';
 import type { ProblemLog } from '../problems.ts';
 
@@ -29,12 +30,12 @@ export interface Primary {
 /** The primary superblock; undefined when nothing behind it can be checked (then that is a problem in the log). */
 export function observePrimary(device: Device, problems: ProblemLog): Primary | undefined {
   const where = { ag: 0, structure: 'Superblock' };
-  const head = new Uint8Array(Math.min(FOREIGN_PROBE_BYTES, device.size));
+  let head: Uint8Array;
   try {
-    device.read(0, head);
+    head = readHead(device, FOREIGN_PROBE_BYTES);
   } catch (error) {
     if (!(error instanceof CadastreError)) throw error;
-    problems.add('READ_ERROR', where, `${head.length} bytes`, error.message);
+    problems.add('READ_ERROR', where, 'a superblock', error.message);
     return undefined;
   }
   const { dialect, refusal, fatal, minor } = verifySuperblock(head, device.size);
