@@ -35,8 +35,8 @@ export interface Judged {
   restored: number;
   /** File ranges [file block, count] that a record covered and nothing covers now. */
   readonly lost: [fileBlock: number, blockCount: number][];
-  /** File ranges for which the register has another place in the file, and nothing says which of the two is right. */
-  readonly contradicted: [fileBlock: number, blockCount: number][];
+  /** File ranges of which it is not certain that they stand at the right place in the file. */
+  readonly uncertain: [fileBlock: number, blockCount: number][];
 }
 
 export function judgeFork(geometry: Geometry, reading: ForkReading, witness: Witness, of: ForkCase): Judged {
@@ -56,7 +56,7 @@ class Judge {
   readonly #register = new Records();
   readonly #guessed = new Records();
   readonly #dropped = new Records();
-  readonly #contradicted: [number, number][] = [];
+  readonly #uncertain: [number, number][] = [];
 
   constructor(geometry: Geometry, reading: ForkReading, witness: Witness, of: ForkCase) {
     this.#geometry = geometry;
@@ -161,7 +161,7 @@ class Judge {
       // Both name these blocks, at different places of the file.
       if (doubted || (file + count > sizeBlocks && !this.#isRegisteredBeyond(start, count))) return false;
       if (this.#fillsGap(start, count)) return false;
-      this.#contradicted.push([file, count]);
+      this.#uncertain.push([file, count]);
       return true;
     }
     const free = witness.freeBlocks(start, count);
@@ -241,8 +241,25 @@ class Judge {
     // The register knows better where it belongs.
     if (this.#witness.isRegisteredTo(start, count, inode, attr)) return;
     const [from, to] = gapAround(records, this.#placed, i);
-    if (from + count > to) this.#dropped.push(records.fileBlock[i]!, start, 0, false);
-    else this.#guessed.push(from, start, count, records.unwritten[i]! && this.#of.regular && !attr);
+    if (from + count > to) {
+      this.#dropped.push(records.fileBlock[i]!, start, 0, false);
+      return;
+    }
+    const file = this.#guess(records.fileBlock[i]!, from, to, count);
+    this.#guessed.push(file, start, count, records.unwritten[i]! && this.#of.regular && !attr);
+    this.#uncertain.push([file, count]);
+  }
+
+  /** Where in a gap: where one turned bit puts it, or at the end of the file, or at once behind what is before it. */
+  #guess(said: number, from: number, to: number, count: number): number {
+    const near: number[] = [];
+    for (let bit = 1; bit < 2 ** 54; bit *= 2) {
+      const other = Math.floor(said / bit) % 2 === 1 ? said - bit : said + bit;
+      if (other >= from && other + count <= Math.min(to, this.#of.sizeBlocks)) near.push(other);
+    }
+    if (near.length === 1) return near[0]!;
+    const atEnd = this.#of.sizeBlocks - count;
+    return to === Number.POSITIVE_INFINITY && Number.isFinite(atEnd) && atEnd >= from ? atEnd : from;
   }
 
   /** What the register has and the fork has not. */
@@ -292,7 +309,7 @@ class Judge {
       changed: !this.#reading.sound || !sameMap(records, extents),
       restored,
       lost,
-      contradicted: this.#contradicted,
+      uncertain: this.#uncertain,
     };
   }
 }

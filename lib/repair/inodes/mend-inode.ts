@@ -236,10 +236,10 @@ export class InodeMender {
       const text = `inode ${inode}: ${found} extents of the ${name} found among the blocks that are in use and nobody else's`;
       report.did('forks', text, { inode });
     }
-    for (const [fileBlock, blockCount] of judged.contradicted) {
+    for (const [fileBlock, blockCount] of judged.uncertain) {
       report.lose(
         'certainty',
-        `inode ${inode}: ${name}: file blocks ${fileBlock}-${fileBlock + blockCount - 1} stand elsewhere in the file by the reverse map; the file was believed`,
+        `inode ${inode}: ${name}: file blocks ${fileBlock}-${fileBlock + blockCount - 1} may belong to another place of the file`,
         { inode, fileBlock, blockCount },
       );
     }

@@ -124,7 +124,7 @@ const asJudged = (extents: ForkExtents): Judged => ({
   changed: true,
   restored: 0,
   lost: [],
-  contradicted: [],
+  uncertain: [],
 });
 
 function endOf(extents: ForkExtents): number {
