@@ -6,7 +6,7 @@ import { check } from '../check/check.ts';
 import type { OverlayDevice } from '../device/overlay.ts';
 import { Fork } from '../file/fork.ts';
 import { punchHole } from '../file/truncate.ts';
-import { writeAt } from '../volume/content.ts';
+import { truncate, writeAt } from '../volume/content.ts';
 import { Editor } from '../volume/editor.ts';
 import { listXattrs, setXattr } from '../volume/metadata.ts';
 import { create, link, unlink } from '../volume/names.ts';
@@ -99,6 +99,20 @@ describe('a clone', () => {
     expect(image.content(source).every((byte) => byte === 97)).toBe(true);
     expect(unshare(image.editor, number)).toEqual({ bytes: (1 << 20) - 4096, runs: 2 });
     expect(image.inode('b').isReflink).toBe(false);
+    image.finish();
+  });
+
+  it('that keeps no block says that it shares none, as the kernel has it', () => {
+    const image = new Image();
+    const source = image.file('a', 1 << 20);
+    const number = cloneFile(image.editor, source, image.root, name('b'));
+    truncate(image.editor, number, 4096);
+    expect(image.inode('b').isReflink).toBe(true);
+    truncate(image.editor, number, 0);
+    expect([image.inode('a').isReflink, image.inode('b').isReflink]).toEqual([true, false]);
+    cloneFile(image.editor, source, image.root, name('c'));
+    writeAt(image.editor, number, 0, new Uint8Array(4096));
+    expect([image.inode('b').isReflink, image.inode('c').isReflink]).toEqual([false, true]);
     image.finish();
   });
 

@@ -12,7 +12,7 @@
  */
 import { ATTR_LEAF, ATTR_LEAF_MAGIC, AttrLeafHeader } from '../../formats/attribute.ts';
 import { MAX_EXTENT_BLOCKS } from '../../formats/btree-blocks.ts';
-import { FORMAT, InodeCore } from '../../formats/inode.ts';
+import { FORMAT, INODE_FLAG2, InodeCore } from '../../formats/inode.ts';
 import type { Transaction } from '../buffer/transaction.ts';
 import type { Device } from '../device/device.ts';
 import { noSpace } from '../errors.ts';
@@ -25,7 +25,7 @@ import { checkFileRange, FileWriter } from './write.ts';
 
 /**
  * Give a regular file this size in bytes. Shrinking zeroes the rest of the last block that stays and frees everything
- * behind it, preallocated blocks too; growing leaves a hole.
+ * behind it, preallocated blocks too; growing leaves a hole. A file that keeps no block is marked as sharing none.
  * @returns true when blocks are left to free: call again. Throws EFBIG, EINVAL; ENOSPC (the last block may need a copy).
  */
 export function truncateFile(
@@ -50,7 +50,14 @@ export function truncateFile(
     inode.change(tx);
     inode.core.size = size;
   }
-  return releaseRange(tx, space, new Fork(inode, 'data'), Math.ceil(size / blockSize), END_OF_FORK, units) === 0;
+  const data = new Fork(inode, 'data');
+  if (releaseRange(tx, space, data, Math.ceil(size / blockSize), END_OF_FORK, units) === 0) return true;
+  // As the kernel: who maps nothing shares nothing.
+  if (inode.isReflink && data.extentCount === 0) {
+    inode.change(tx);
+    inode.core.flags2Lo = (inode.core.flags2Lo & ~INODE_FLAG2.REFLINK) >>> 0;
+  }
+  return false;
 }
 
 /**
