@@ -90,29 +90,38 @@ function storable(
 ): DirectoryEntry[] {
   const { report, geometry } = shop;
   const entries: DirectoryEntry[] = [];
-  const names = new Map<string, number>();
-  for (const { name, inode, ftype, renamed } of found) {
+  const names = new Map<string, { place: number; proven: boolean }>();
+  for (const { name, inode, ftype, renamed, proven } of found) {
     const index = table.indexOf(inode);
     const type = typeOfInode(table, inode);
     if (type === 0) {
       result.nameless.push({ directory, name, ftype, inode, stands: false });
       continue;
     }
+    // A type that does not fit is looked at with all others: it may be the inode number that is wrong.
+    const known = ftype === FTYPE.UNKNOWN && type > 0 ? ftypeOfMode(table.mode[index]!) : ftype;
+    const entry = { name, inode, ftype: known };
     const key = String.fromCharCode(...(geometry.features.asciiCi ? name.map(foldByte) : name));
     const twin = names.get(key);
-    if (twin !== undefined) {
-      if (twin !== inode) result.lostNames.set(inode, name);
+    if (twin) {
+      const other = entries[twin.place]!;
+      // Of two that are called the same, the index tells whose name it is.
+      const isBetter = proven && !twin.proven;
+      if (isBetter) {
+        entries[twin.place] = entry;
+        twin.proven = true;
+      }
+      if (other.inode !== inode) result.lostNames.set(isBetter ? other.inode : inode, name);
       report.did('directories', `second entry "${showPath(name)}" removed`, { inode: directory });
       continue;
     }
-    names.set(key, inode);
+    names.set(key, { place: entries.length, proven });
     if (renamed) {
       report.did('directories', `a name with bytes that no name may have is now "${showPath(name)}"`, {
         inode: directory,
       });
     }
-    // A type that does not fit is looked at with all others: it may be the inode number that is wrong.
-    entries.push({ name, inode, ftype: ftype === FTYPE.UNKNOWN && type > 0 ? ftypeOfMode(table.mode[index]!) : ftype });
+    entries.push(entry);
   }
   return entries;
 }

@@ -23,6 +23,7 @@ import { repair } from '../repair.ts';
 
 const RUNS = Number(process.env.CADASTRE_RUNS ?? 12);
 const VERBS = ['zero', 'ones', 'first', 'middle', 'last', 'add', 'sub', 'random'] as const;
+const TIMEOUT = 20_000 + 5000 * RUNS;
 const small = { block: 25, leaf: 0, node: 0 };
 
 const worlds: [string, NameWorld][] = [
@@ -52,7 +53,7 @@ function hurt(
   const target = locate(device, geometry, place);
   // Of an inode's slot only what its forks hold is about names.
   const fields = listFields(device, target).filter(
-    ({ name }) => place.kind !== 'inode' || /^(dir|entries|attr\.)/.test(name),
+    ({ name }) => place.kind !== 'inode' || /^(dir|entries|attr\.(?!extents))/.test(name),
   );
   if (fields.length === 0) return undefined;
   const field = fields[pick.field % fields.length]!.name;
@@ -97,38 +98,47 @@ describe.each(worlds)('%s', (_name, world) => {
   const before = contentOf(world.device);
   const directories = ['/', '/short', '/short/dir', '/block', '/leaf', '/node'].filter((path) => world.inodes[path]);
 
-  it('directories: no name is lost whose bytes are there', () => {
-    overFields(world, directories, (after, { field, what }) => {
-      const gone = [...before.keys()].filter((path) => after.get(path) !== before.get(path));
-      const isOwn = /(name|inode)$/.test(field) && !field.includes('namelen');
-      // What hangs below a name goes where it goes.
-      const tops = gone.filter((path) => !gone.some((other) => other !== path && path.startsWith(`${other}/`)));
-      expect(isOwn ? Math.max(0, tops.length - 1) : tops.length, `${what}\n${gone.join('\n')}`).toBe(0);
-      const left = new Set(after.values());
-      for (const [path, content] of before) expect(left.has(content), `${what}: content of ${path}`).toBe(true);
-    });
-  });
-
-  it('attributes: the others stay, and all files', () => {
-    overFields(world, ['/attr-short', '/attr-leaf', '/attr-node'], (after, { field, what }) => {
-      const gone = [...before.keys()].filter((path) => after.get(path) !== before.get(path));
-      expect(gone.length, what).toBeLessThan(2);
-      // Type and data.
-      for (const [path, content] of before) {
-        expect(after.get(path)?.split('\n').slice(0, 2), what).toEqual(content.split('\n').slice(0, 2));
-      }
-      const missing = gone.flatMap((path) => {
-        const now = new Set(after.get(path)!.split('\n'));
-        return before
-          .get(path)!
-          .split('\n')
-          .filter((line) => !now.has(line));
+  it(
+    'directories: no name is lost whose bytes are there',
+    () => {
+      overFields(world, directories, (after, { field, what }) => {
+        const gone = [...before.keys()].filter((path) => after.get(path) !== before.get(path));
+        // A name may become that of a neighbour: then one of the two gives way, and the short form has nobody to ask which.
+        const most = field.endsWith('.name') ? 2 : field.endsWith('inode') ? 1 : 0;
+        // What hangs below a name goes where it goes.
+        const tops = gone.filter((path) => !gone.some((other) => other !== path && path.startsWith(`${other}/`)));
+        expect(tops.length, `${what}\n${gone.join('\n')}`).toBeLessThanOrEqual(most);
+        const left = new Set(after.values());
+        for (const [path, content] of before) expect(left.has(content), `${what}: content of ${path}`).toBe(true);
       });
-      // A length in a shortform may take the neighbour with it: nothing else says where that one begins.
-      const most = /(records|entries)\[\d+\]|^value|^crc/.test(field) ? (field.startsWith('attr.') ? 2 : 1) : 0;
-      expect(missing.length, `${what}\n${missing.join('\n')}`).toBeLessThanOrEqual(most);
-    });
-  });
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'attributes: the others stay, and all files',
+    () => {
+      overFields(world, ['/attr-short', '/attr-leaf', '/attr-node'], (after, { field, what }) => {
+        const gone = [...before.keys()].filter((path) => after.get(path) !== before.get(path));
+        expect(gone.length, what).toBeLessThan(2);
+        // Type and data.
+        for (const [path, content] of before) {
+          expect(after.get(path)?.split('\n').slice(0, 2), what).toEqual(content.split('\n').slice(0, 2));
+        }
+        const missing = gone.flatMap((path) => {
+          const now = new Set(after.get(path)!.split('\n'));
+          return before
+            .get(path)!
+            .split('\n')
+            .filter((line) => !now.has(line));
+        });
+        // A length in a shortform may take the neighbour with it: nothing else says where that one begins.
+        const most = /(records|entries)\[\d+\]|^value|^crc/.test(field) ? (field.startsWith('attr.') ? 2 : 1) : 0;
+        expect(missing.length, `${what}\n${missing.join('\n')}`).toBeLessThanOrEqual(most);
+      });
+    },
+    TIMEOUT,
+  );
 });
 
 describe.runIf(requireOracle('xfsprogs'))('xfs_repair -n', () => {

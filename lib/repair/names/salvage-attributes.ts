@@ -67,6 +67,8 @@ interface HeapRecord {
   readonly value: Uint8Array | undefined;
   readonly valueBlock: number;
   readonly valueLength: number;
+  /** The hash of its entry is that of its name. */
+  readonly proven: boolean;
 }
 
 class BlocksSalvage {
@@ -80,6 +82,8 @@ class BlocksSalvage {
   readonly #used = new Set<number>();
   /** Values whose first block could not be found where the entry says. */
   readonly #waiting: HeapRecord[] = [];
+  /** Records whose name may be damaged: what has that name rightly comes first. */
+  readonly #doubtful: HeapRecord[] = [];
   #bytes = 0;
 
   constructor(shop: Workshop, inode: Inode, isForeign: (owner: number) => boolean) {
@@ -91,6 +95,7 @@ class BlocksSalvage {
 
   run(): SalvagedAttributes {
     this.#fork.forEach(0, FILE_BLOCKS, (block) => this.#block(block));
+    for (const record of this.#doubtful) this.#take(record);
     for (const record of this.#waiting) this.#search(record);
     return this.#result;
   }
@@ -119,9 +124,14 @@ class BlocksSalvage {
       // A length that reaches into the next record, or leaves room where there are no holes, is not the right one.
       const isWhole = record.end <= next && (record.end === next || !isPacked || records.length < countOf(view));
       if (!isWhole && record.value) this.#lose(record.name, 'its length is damaged');
-      else if (record.value) this.#keep(record, record.value);
-      else this.#remote(record);
+      else if (record.proven) this.#take(record);
+      else this.#doubtful.push(record);
     });
+  }
+
+  #take(record: HeapRecord): void {
+    if (record.value) this.#keep(record, record.value);
+    else this.#remote(record);
   }
 
   /** Records that index entries name. @param sound the block has verified: its count is right. */
@@ -172,7 +182,10 @@ class BlocksSalvage {
     }
     if ((flags & ATTR.PARENT) !== 0 && (value.length !== 12 || !this.#shop.geometry.features.parent)) return;
     const key = `${flags}:${String.fromCharCode(...name)}:${(flags & ATTR.PARENT) !== 0 ? value.join() : ''}`;
-    if (this.#seen.has(key)) return;
+    if (this.#seen.has(key)) {
+      this.#lose(name, 'there are two of that name');
+      return;
+    }
     this.#bytes += value.length + name.length;
     if (this.#bytes > MOST_BYTES) {
       this.#lose(name, 'the attributes together are too large');
@@ -279,12 +292,12 @@ const isName = (name: Uint8Array): boolean => name.length > 0 && !name.includes(
 function proven(view: DataView, start: number, flags: number, hash: number): HeapRecord | undefined {
   for (const form of [flags, flags ^ ATTR.LOCAL]) {
     const record = recordAt(view, start, form);
-    if (record && isName(record.name) && hashOf(record) === hash) return record;
+    if (record && isName(record.name) && hashOf(record) === hash) return { ...record, proven: true };
     for (let length = 1; length <= 255; length++) {
       const other = recordAt(view, start, form, length);
       if (!other) break;
       // Short names match by chance: only a name that ends where the record does is believed.
-      if (length > 3 && isName(other.name) && hashOf(other) === hash) return other;
+      if (length > 3 && isName(other.name) && hashOf(other) === hash) return { ...other, proven: true };
     }
   }
   return undefined;
@@ -324,5 +337,6 @@ function recordAt(view: DataView, start: number, flags: number, forced?: number)
     value: isLocal ? data.slice(nameEnd, nameEnd + valueLength) : undefined,
     valueBlock: isLocal ? 0 : view.getUint32(start),
     valueLength,
+    proven: false,
   };
 }

@@ -24,6 +24,8 @@ export interface FoundEntry {
   readonly ftype: number;
   /** The name had bytes that no name may have; they were replaced. */
   readonly renamed: boolean;
+  /** The index says the same. */
+  readonly proven: boolean;
 }
 
 /** Entry type byte that this inode must have; 0: not in use; -1: in use, but it cannot be read. */
@@ -182,7 +184,8 @@ export class BlockSalvage {
     if (known === undefined && this.#index.complete && typeOfInode(this.#table, inode) === 0) return undefined;
     const renamed = hasBadByte(name, 0, name.length);
     if (renamed) mendName(name, this.#fold ? undefined : known);
-    return { name, inode, ftype, renamed };
+    const proven = known !== undefined && this.#hash(name, 0, name.length) === known;
+    return { name, inode, ftype, renamed, proven };
   }
 }
 

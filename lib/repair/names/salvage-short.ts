@@ -137,5 +137,11 @@ function entryAt(view: DataView, at: number, length: number, width: 4 | 8): Foun
   const renamed = hasBadByte(name, 0, length) || isDotName(name);
   if (renamed) mendName(name, undefined);
   const ftype = view.getUint8(end);
-  return { name, inode: readShortInode(view, end + 1, width), ftype: ftype <= MAX_FTYPE ? ftype : 0, renamed };
+  return {
+    name,
+    inode: readShortInode(view, end + 1, width),
+    ftype: ftype <= MAX_FTYPE ? ftype : 0,
+    renamed,
+    proven: false,
+  };
 }

@@ -2,11 +2,15 @@
  * Whole scenes: what a user has after a repair when directories, names and places were destroyed. Everything goes through
  * `repair`, the check is clean afterwards, and a second repair finds nothing to do.
  */
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CADASTRE, type Dialect, XFS } from '../../../formats/dialect.ts';
 import type { Geometry } from '../../../formats/geometry.ts';
 import { MODE } from '../../../formats/inode.ts';
 import { contentOf, makeNameWorld, type NameWorld } from '../../../test/support/name-world.ts';
+import { loopMount, requireOracle, xfsRepairCheck } from '../../../test/support/oracle.ts';
 import { edit, inodeByte } from '../../../test/support/specimen.ts';
 import { check } from '../../check/check.ts';
 import type { Device } from '../../device/device.ts';
@@ -21,6 +25,8 @@ import { Volume } from '../../volume/volume.ts';
 import { repair } from '../repair.ts';
 import type { RepairResult } from '../report.ts';
 
+const hasTools = requireOracle('xfsprogs');
+const hasKernel = requireOracle('loop');
 const SIZES = { block: 25, leaf: 120, node: 0 };
 const worlds: [string, NameWorld][] = [
   ['cadastre', makeNameWorld(CADASTRE, {}, SIZES)],
@@ -32,6 +38,7 @@ const worlds: [string, NameWorld][] = [
 function mended(
   world: NameWorld,
   hurt: (device: Device, geometry: Geometry) => void,
+  judged = false,
 ): [RepairResult, Map<string, string>] {
   const device = new OverlayDevice(world.device);
   hurt(device, Volume.open(device).geometry);
@@ -40,7 +47,29 @@ function mended(
   expect(result.remaining).toEqual([]);
   expect(check(device).problems).toEqual([]);
   expect(repair(device).changed, 'a second repair').toBe(false);
+  if (judged && Volume.open(device).dialect === XFS) judge(device, result.actions.map(({ text }) => text).join('; '));
   return [result, contentOf(device)];
+}
+
+/** xfs_repair has nothing to say, and the kernel mounts it and makes a file in lost+found. */
+function judge(device: Device, name: string): void {
+  const folder = mkdtempSync(join(tmpdir(), 'cadastre-scenes-'));
+  const image = join(folder, 'image');
+  try {
+    const bytes = new Uint8Array(device.size);
+    device.read(0, bytes);
+    writeFileSync(image, bytes);
+    if (hasTools) expect(xfsRepairCheck(image).output, name).toBe('');
+    if (!hasKernel) return;
+    loopMount(image, { write: true }, (at) => {
+      expect(readdirSync(join(at, 'lost+found')).length).toBeGreaterThan(0);
+      writeFileSync(join(at, 'lost+found', 'new'), 'new');
+      expect(readdirSync(at, { recursive: true }).length).toBeGreaterThan(50);
+    });
+    if (hasTools) expect(xfsRepairCheck(image).output, name).toBe('');
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /** Change an image with operations that no user has. */
@@ -119,17 +148,20 @@ describe.each(worlds)('%s', (_name, world) => {
   });
 
   it('a directory below itself, and nothing leads to it: the ring is broken', () => {
-    const [result, after] = mended(world, (device) =>
-      tamper(device, (editor) =>
-        editor.transact((tx) => {
-          const { space } = editor;
-          const top = world.inodes['/short']!;
-          const below = world.inodes['/short/dir']!;
-          remove(editFork(tx, space, editor.inode(tx, editor.volume.geometry.rootInode), 'data'), nameBytes('short'));
-          insert(editFork(tx, space, editor.inode(tx, below), 'data'), nameBytes('up'), top, 2);
-          replace(editFork(tx, space, editor.inode(tx, top), 'data'), nameBytes('..'), below, 2);
-        }),
-      ),
+    const [result, after] = mended(
+      world,
+      (device) =>
+        tamper(device, (editor) =>
+          editor.transact((tx) => {
+            const { space } = editor;
+            const top = world.inodes['/short']!;
+            const below = world.inodes['/short/dir']!;
+            remove(editFork(tx, space, editor.inode(tx, editor.volume.geometry.rootInode), 'data'), nameBytes('short'));
+            insert(editFork(tx, space, editor.inode(tx, below), 'data'), nameBytes('up'), top, 2);
+            replace(editFork(tx, space, editor.inode(tx, top), 'data'), nameBytes('..'), below, 2);
+          }),
+        ),
+      true,
     );
     expect(result.found).toHaveLength(1);
     expect(contents(after, '/lost+found/').length).toBe(contents(before, '/short').length);
@@ -176,7 +208,7 @@ describe.each(worlds)('%s', (_name, world) => {
   });
 
   it('a wiped block of a directory: the other entries stay, whom it named is found', () => {
-    const [result, after] = mended(world, (device) => wipeBlock(device, world.inodes['/leaf']!, 0));
+    const [result, after] = mended(world, (device) => wipeBlock(device, world.inodes['/leaf']!, 0), true);
     const gone = [...before.keys()].filter((path) => !after.has(path));
     expect(gone.length).toBeGreaterThan(5);
     expect(gone.every((path) => path.startsWith('/leaf/'))).toBe(true);
@@ -187,10 +219,14 @@ describe.each(worlds)('%s', (_name, world) => {
   });
 
   it('a wiped root: everything is in lost+found', () => {
-    const [result, after] = mended(world, (device, geometry) => {
-      const byte = inodeByte({ device, geometry, inodes: world.inodes }, geometry.rootInode);
-      device.write(byte, new Uint8Array(geometry.inodeSize));
-    });
+    const [result, after] = mended(
+      world,
+      (device, geometry) => {
+        const byte = inodeByte({ device, geometry, inodes: world.inodes }, geometry.rootInode);
+        device.write(byte, new Uint8Array(geometry.inodeSize));
+      },
+      true,
+    );
     const tops = Object.keys(world.inodes).filter((path) => path !== '/' && path.lastIndexOf('/') === 0);
     expect(result.found.map(({ inode }) => inode).sort()).toEqual(tops.map((path) => world.inodes[path]!).sort());
     for (const path of tops) {
