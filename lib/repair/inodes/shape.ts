@@ -25,6 +25,7 @@ import { getU64 } from '../../../formats/struct.ts';
 import { MAX_SYMLINK } from '../../../formats/symlink.ts';
 import type { PlanReader } from '../forks/plan-reader.ts';
 import { forkEnd, isPossible, Records } from '../forks/records.ts';
+import { countShortAttributes } from '../names/salvage-short-attributes.ts';
 import { type BlockKind, peek } from './peek.ts';
 
 const at = InodeCore.offsets;
@@ -347,6 +348,9 @@ class ShapeFinder {
       const wrongCount = count === 0 && !this.#hints.hasAttr ? 0 : CHANGED;
       if (shortformFault(fork)) {
         const total = fork.getUint16(0);
+        // As many attributes as it says, one after the other: only the total is wrong.
+        if (countShortAttributes(fork) === fork.getUint8(2) && fork.getUint8(2) > 0)
+          return PROVEN - CHANGED - wrongCount;
         return (total > 4 && total <= bytes ? 0 : AGAINST) - wrongCount;
       }
       return (fork.getUint8(2) > 0 ? PROVEN : POSSIBLE) - wrongCount;

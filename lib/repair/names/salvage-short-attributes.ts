@@ -39,6 +39,12 @@ export function salvageShortAttributes(view: DataView): { entries: AttributeEntr
   return { entries, lost };
 }
 
+/** Attributes that follow each other as a shortform has them, up to as many as it says, whatever the total is. */
+export function countShortAttributes(view: DataView): number {
+  const pieces = run(view, AttrShortHeader.size, view.byteLength, view.getUint8(2));
+  return pieces.every((piece) => isSane(view, piece)) ? pieces.length : 0;
+}
+
 /** Where the entries are. */
 function cut(view: DataView, total: number, count: number, lost: string[]): Piece[] {
   const size = view.byteLength;
