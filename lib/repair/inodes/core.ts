@@ -3,16 +3,7 @@
  * its own wherever that can be. What the forks hold decides sizes and counts; that is done by who reads the forks.
  */
 import type { Geometry } from '../../../formats/geometry.ts';
-import {
-  DATA_FORK_OFFSET,
-  FORMAT,
-  INODE_FLAG,
-  INODE_FLAG2,
-  INODE_MAGIC,
-  InodeCore,
-  MODE,
-  S_IFMT,
-} from '../../../formats/inode.ts';
+import { FORMAT, INODE_FLAG, INODE_FLAG2, INODE_MAGIC, InodeCore, MODE, S_IFMT } from '../../../formats/inode.ts';
 import { getU64, NULL32, setU64 } from '../../../formats/struct.ts';
 import { writeTime } from '../../../formats/time.ts';
 
@@ -61,6 +52,8 @@ export function mendFlags(slot: DataView, geometry: Geometry): string[] {
   let flags = before.flags & KNOWN_FLAGS & ~INODE_FLAG.REALTIME;
   if (type !== MODE.FILE || !isHint(hints.extsize)) flags &= ~INODE_FLAG.EXTSIZE;
   if (type !== MODE.DIR || !isHint(hints.extsize)) flags &= ~INODE_FLAG.EXTSZINHERIT;
+  // What directories hand down means nothing elsewhere, and xfs_repair complains of it.
+  if (type !== MODE.DIR) flags &= ~(INODE_FLAG.RTINHERIT | INODE_FLAG.PROJINHERIT | INODE_FLAG.NOSYMLINKS);
   if ((flags & (INODE_FLAG.EXTSIZE | INODE_FLAG.EXTSZINHERIT)) === 0) hints.extsize = 0;
 
   let flags2 = before.flags2 & (INODE_FLAG2.DAX | INODE_FLAG2.REFLINK | INODE_FLAG2.COWEXTSIZE);
@@ -68,6 +61,7 @@ export function mendFlags(slot: DataView, geometry: Geometry): string[] {
   if (features.nrext64) flags2 |= before.flags2 & INODE_FLAG2.NREXT64;
   if (!features.reflink) flags2 &= ~(INODE_FLAG2.REFLINK | INODE_FLAG2.COWEXTSIZE);
   if (type !== MODE.FILE) flags2 &= ~INODE_FLAG2.REFLINK;
+  if (type !== MODE.FILE && type !== MODE.DIR) flags2 &= ~INODE_FLAG2.DAX;
   if ((type !== MODE.FILE && type !== MODE.DIR) || !isHint(hints.cowextsize)) flags2 &= ~INODE_FLAG2.COWEXTSIZE;
   if ((flags2 & INODE_FLAG2.COWEXTSIZE) === 0) hints.cowextsize = 0;
   if (features.bigtime && (flags2 & INODE_FLAG2.BIGTIME) === 0 && !hasLegacyTimes(slot)) flags2 |= INODE_FLAG2.BIGTIME;
@@ -139,12 +133,5 @@ export function isUnused(slot: DataView): boolean {
     getU64(slot, at.nblocks) === 0 &&
     getU64(slot, at.size) === 0 &&
     (format === 0 || format === FORMAT.EXTENTS)
-  );
-}
-
-/** True when the literal area holds nothing. */
-export function isLiteralEmpty(slot: DataView, geometry: Geometry): boolean {
-  return new Uint8Array(slot.buffer, slot.byteOffset + DATA_FORK_OFFSET, geometry.inodeSize - DATA_FORK_OFFSET).every(
-    (byte) => byte === 0,
   );
 }

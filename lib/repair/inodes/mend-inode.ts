@@ -27,26 +27,16 @@ import type { ForkExtents } from '../pending.ts';
 import { readSlot, writeSlot } from '../slot.ts';
 import type { RepairState } from '../state.ts';
 import { freeSlot, identityScore, isUnused, mendFlags, mendIdentity } from './core.ts';
-import type { EntryEvidence, Named } from './entries.ts';
+import type { Named } from './entries.ts';
 import { type ForkOutcome, settleFork } from './fork-case.ts';
 import { healBlocks, healSlot } from './heal.ts';
+import type { MendHelp } from './help.ts';
 import { remake } from './remake.ts';
 import { findShape, setShape } from './shape.ts';
 import { specialOf } from './special.ts';
 import { mendSymlink } from './symlinks.ts';
-import type { TreeSearch } from './tree-search.ts';
-import type { LostRuns } from './without-register.ts';
-import type { Witness } from './witness.ts';
 
 const at = InodeCore.offsets;
-
-export interface MendHelp {
-  readonly reader: PlanReader;
-  readonly witness: Witness;
-  readonly entries: EntryEvidence;
-  readonly search: TreeSearch;
-  readonly lost: LostRuns;
-}
 
 const DEFAULT_PERMISSIONS: { readonly [type: number]: number } = { [MODE.DIR]: 0o755, [MODE.SYMLINK]: 0o777 };
 

@@ -1,0 +1,14 @@
+/** What everybody who mends an inode is given. */
+import type { PlanReader } from '../forks/plan-reader.ts';
+import type { EntryEvidence } from './entries.ts';
+import type { TreeSearch } from './tree-search.ts';
+import type { LostRuns } from './without-register.ts';
+import type { Witness } from './witness.ts';
+
+export interface MendHelp {
+  readonly reader: PlanReader;
+  readonly witness: Witness;
+  readonly entries: EntryEvidence;
+  readonly search: TreeSearch;
+  readonly lost: LostRuns;
+}
