@@ -50,9 +50,14 @@ class Used {
     return low;
   }
 
+  /** Blocks of units [first, behind). */
+  between(first: number, behind: number): number {
+    return Math.max(0, this.#sums[behind]! - this.#sums[first]!);
+  }
+
   /** Blocks of all units that reach into [start, end). */
   within(start: number, end: number): number {
-    return Math.max(0, this.#sums[this.firstFrom(end)]! - this.#sums[this.firstBehind(start)]!);
+    return this.between(this.firstBehind(start), this.firstFrom(end));
   }
 }
 
@@ -76,24 +81,33 @@ function leastUsed(
   used: Used,
   want: number,
 ): { start: number; used: number } | undefined {
-  let best: { start: number; used: number } | undefined;
+  let bestStart = -1;
+  let bestUsed = Infinity;
   for (const { start: from, end: to } of open) {
     if (to - from < want) continue;
-    const offer = (start: number): void => {
-      if (start < from || start + want > to) return;
-      const blocks = used.within(start, start + want);
-      if (!best || blocks < best.used) best = { start, used: blocks };
-    };
-    offer(from);
-    offer(to - want);
-    // The best one begins where a unit ends, or ends where one begins.
-    for (let i = used.firstBehind(from); i < units.length && units[i]!.start < to; i++) {
-      const { start, count } = units[i]!;
-      offer(start + count);
-      offer(start - want);
+    const first = used.firstBehind(from);
+    // The best one begins where a unit ends, or ends where one begins, or touches an end. Each kind is one pass.
+    for (const endsAtUnit of [false, true]) {
+      let behind = first;
+      let reaching = first;
+      for (let i = first - 1; i < units.length; i++) {
+        const unit = i < first ? undefined : units[i]!;
+        if (unit && unit.start >= to) break;
+        const edge = endsAtUnit ? (unit ? unit.start : to) - want : unit ? unit.start + unit.count : from;
+        if (edge < from || edge + want > to) continue;
+        if (!unit && endsAtUnit) {
+          const blocks = used.within(edge, edge + want);
+          if (blocks < bestUsed) [bestStart, bestUsed] = [edge, blocks];
+          continue;
+        }
+        while (behind < units.length && units[behind]!.start + units[behind]!.count <= edge) behind++;
+        while (reaching < units.length && units[reaching]!.start < edge + want) reaching++;
+        const blocks = used.between(behind, reaching);
+        if (blocks < bestUsed) [bestStart, bestUsed] = [edge, blocks];
+      }
     }
   }
-  return best;
+  return bestStart < 0 ? undefined : { start: bestStart, used: bestUsed };
 }
 
 /**
