@@ -39,11 +39,15 @@ export interface CliResult {
 }
 
 /** Never throws for the exit status. `bytes`: standard output as latin-1, one character a byte. */
-export function cli(args: string[], options: { env?: Record<string, string>; bytes?: boolean } = {}): CliResult {
+export function cli(
+  args: string[],
+  options: { env?: Record<string, string>; bytes?: boolean; input?: string } = {},
+): CliResult {
   const [program, ...first] = cadastre;
   const result = spawnSync(program!, [...first, ...args], {
     encoding: options.bytes ? 'latin1' : 'utf8',
     maxBuffer: 1 << 28,
+    ...(options.input === undefined ? {} : { input: options.input }),
     timeout: 60_000,
     env: { ...process.env, SOURCE_DATE_EPOCH: '', ...options.env },
   });
