@@ -93,8 +93,23 @@ class AgTreeObserver {
     if (features.dataChecksums) this.#tree('csumbt', f?.csumRoot, f?.csumLevel, this.#checksum());
     const i = agi && Agi.at(agi);
     this.#tree('inobt', i?.root, i?.level, this.#chunk('inobt', trees.chunks));
+    this.#lastBlock();
     if (features.finobt) this.#tree('finobt', i?.freeRoot, i?.freeLevel, this.#chunk('finobt', trees.freeChunks));
     return trees;
+  }
+
+  /** The last record of the inode tree is the last one of its block. */
+  #lastBlock(): void {
+    const { geometry } = this.#context;
+    const { inodesPerBlock } = geometry;
+    const { chunks, seen } = this.#trees;
+    if (inodesPerBlock <= 64 || chunks.length === 0 || seen.inobt?.complete !== true) return;
+    const last = chunks.start[chunks.length - 1]!;
+    if ((last + 64) % inodesPerBlock === 0) return;
+    const block = geometry.agBlockOfAgInode(last);
+    const where = { ag: this.#ag, block, structure: 'inobt', field: `at AG inode ${last}` };
+    const expected = `records for all ${inodesPerBlock} inodes of a block`;
+    this.#context.problems.add('INODE_RECORD', where, expected, 'one is missing', { rule: 'CHUNK_BLOCK' });
   }
 
   #tree(
@@ -281,6 +296,11 @@ class AgTreeObserver {
         bad(`a chunk of the AG, from ${end} on, in steps of ${step}`, start, 'CHUNK_START');
         if (primary) this.#context.claimsComplete = false;
         return;
+      }
+      // Inodes are made a block at a time: with more than 64 in one, all its records exist or none.
+      const per = geometry.inodesPerBlock;
+      if (primary && per > 64 && start !== end && (start % per !== 0 || end % per !== 0)) {
+        bad(`records for all ${per} inodes of a block`, 'one is missing', 'CHUNK_BLOCK');
       }
       end = start + 64;
       const existing = 64 - 4 * bitCount(holemask);

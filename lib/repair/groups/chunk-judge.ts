@@ -9,15 +9,19 @@
  * | none is named | claimed by others too | left behind: dropped, and said |
  */
 import { RMAP_OWNER } from '../../../formats/btree-blocks.ts';
+import type { Geometry } from '../../../formats/geometry.ts';
 import type { ExtentTable } from '../../check/claims.ts';
 import { CheckContext } from '../../check/context.ts';
 import { Counts } from '../../check/counts.ts';
 import { CHUNK, ChunkList, type InodeTable, NONE, STATE } from '../../check/inode-table.ts';
 import { DirectoryObserver } from '../../check/observe/directories.ts';
 import { ProblemLog } from '../../check/problems.ts';
+import { RunList } from '../../check/rows.ts';
 import type { RepairState } from '../state.ts';
 import { observeClaims } from './observe.ts';
+import { cover, touches } from './runs.ts';
 
+/** Ascending by AG and start. */
 export interface FoundChunk {
   readonly ag: number;
   /** AG inode of slot 0. */
@@ -36,44 +40,67 @@ export function judgeChunks(
   context.problems.mute(() => new DirectoryObserver(context, inodes, new Counts()).run());
   const disputed = disputedInodes(tables);
   const dropped = lists.map(() => new Set<number>());
-  for (const { ag, start } of found) {
-    const index = inodes.indexInAg(ag, start) === NONE ? firstIndex(inodes, ag, start) : inodes.indexInAg(ag, start);
+  const others = new Map<number, RunList>();
+  for (const group of byBlock(found, geometry)) {
+    const { ag, start } = group[0]!;
+    const claimed = others.get(ag) ?? othersThanInodes(tables[ag]!);
+    others.set(ag, claimed);
+    const blocks = Math.max(1, CHUNK / geometry.inodesPerBlock);
     let used = 0;
     let isNamed = false;
-    let isDisputed = isCrossed(tables[ag]!, geometry.agBlockOfAgInode(start), chunkBlocks(geometry.inodesPerBlock));
-    for (let slot = 0; slot < CHUNK; slot++) {
-      if ((inodes.state[index + slot]! & STATE.used) === 0) continue;
-      used++;
-      isNamed ||= inodes.parent[index + slot] !== NONE;
-      isDisputed ||= disputed.has(geometry.inodeNumber(ag, start + slot));
+    let isDisputed = touches(claimed, geometry.agBlockOfAgInode(start), blocks);
+    for (const chunk of group) {
+      const index = indexOf(inodes, ag, chunk.start);
+      for (let slot = 0; slot < CHUNK; slot++) {
+        if ((inodes.state[index + slot]! & STATE.used) === 0) continue;
+        used++;
+        isNamed ||= inodes.parent[index + slot] !== NONE;
+        isDisputed ||= disputed.has(geometry.inodeNumber(ag, chunk.start + slot));
+      }
     }
     if (isNamed || (used > 0 && !isDisputed)) continue;
-    dropped[ag]!.add(start);
+    for (const chunk of group) dropped[ag]!.add(chunk.start);
     const number = geometry.inodeNumber(ag, start);
     const text = `${used} inodes at inode ${number} were left behind in blocks that belong to others: not taken for live ones`;
-    report.did('inodes', text, { ag });
+    if (used > 0) report.did('inodes', text, { ag });
   }
   return lists.map((list, ag) => (dropped[ag]!.size === 0 ? list : without(list, dropped[ag]!)));
 }
 
-const chunkBlocks = (inodesPerBlock: number): number => Math.max(1, CHUNK / inodesPerBlock);
-
-/** Index of slot 0 of a chunk whose first slots are holes. */
-function firstIndex(inodes: InodeTable, ag: number, start: number): number {
+/** Index of slot 0 of a chunk, also when that is a hole. */
+function indexOf(inodes: InodeTable, ag: number, start: number): number {
   const list = inodes.chunks[ag]!;
-  for (let chunk = 0; chunk < list.length; chunk++) {
-    if (list.start[chunk] === start) return (inodes.firstChunk[ag]! + chunk) * CHUNK;
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (list.start[middle]! < start) low = middle + 1;
+    else high = middle;
   }
-  return 0;
+  return (inodes.firstChunk[ag]! + low) * CHUNK;
 }
 
-/** Does anybody but inodes claim a part of these blocks? */
-function isCrossed(table: ExtentTable, block: number, count: number): boolean {
-  for (let row = 0; row < table.length && table.start[row]! < block + count; row++) {
-    if (table.start[row]! + table.count[row]! <= block) continue;
-    if (!table.isSpecial(row) || table.ownerLo[row] !== RMAP_OWNER.INODES) return true;
+/** Blocks that somebody else claims. */
+function othersThanInodes(table: ExtentTable): RunList {
+  const runs = new RunList();
+  for (let row = 0; row < table.length; row++) {
+    if (!table.isSpecial(row) || table.ownerLo[row] !== RMAP_OWNER.INODES)
+      cover(runs, table.start[row]!, table.count[row]!);
   }
-  return false;
+  return runs;
+}
+
+/** Chunks that share a block, by AG and block: they stand or fall together. */
+function byBlock(found: readonly FoundChunk[], geometry: Geometry): FoundChunk[][] {
+  const groups: FoundChunk[][] = [];
+  let last = -1;
+  for (const chunk of found) {
+    const block = geometry.fsBlock(chunk.ag, geometry.agBlockOfAgInode(chunk.start));
+    if (block === last) groups[groups.length - 1]!.push(chunk);
+    else groups.push([chunk]);
+    last = block;
+  }
+  return groups;
 }
 
 /** Inodes with a claim that overlaps somebody else's. */

@@ -6,7 +6,7 @@
 import type { Geometry } from '../../../formats/geometry.ts';
 import { CHUNK, type ChunkList } from '../../check/inode-table.ts';
 import { RunList } from '../../check/rows.ts';
-import { asSet } from './runs.ts';
+import { asSet, runBehind, touches } from './runs.ts';
 
 const ALL_HOLES = 0xffff;
 
@@ -36,9 +36,11 @@ export class ChunkMap {
     this.#align = Math.max(1, geometry.inodeAlignment);
   }
 
-  /** A record as it is. @param isOld from the inode tree. */
-  add(start: number, holemask: number, isOld: boolean): void {
-    this.#chunks.set(start, { holemask, isOld, isConfirmed: isOld });
+  /** A record of the inode tree. */
+  add(start: number, holemask: number): void {
+    this.#chunks.set(start, { holemask, isOld: true, isConfirmed: true });
+    const { inodesPerBlock } = this.#geometry;
+    if (inodesPerBlock > CHUNK) this.#addMissing(Math.floor(start / inodesPerBlock), true);
   }
 
   /** Another structure has a record that starts here. */
@@ -54,11 +56,8 @@ export class ChunkMap {
   addBlock(block: number, used: number): void {
     const { inodesPerBlock } = this.#geometry;
     if (inodesPerBlock >= CHUNK) {
-      for (let start = block * inodesPerBlock; start < (block + 1) * inodesPerBlock; start += CHUNK) {
-        if (!this.#chunks.has(start) && (used > 0 || this.#isNamed(start, block))) {
-          this.#chunks.set(start, { holemask: 0, isOld: false, isConfirmed: this.#isNamed(start, block) });
-        }
-      }
+      const isNamed = isIn(this.#register, block) || this.#starts(block).some((start) => this.#named.has(start));
+      if (used > 0 || isNamed) this.#addMissing(block, isNamed);
       return;
     }
     const start = this.#startOf(block);
@@ -81,6 +80,17 @@ export class ChunkMap {
   }
   /** Blocks of free inodes in chunks not seen yet. */
   readonly #unused = new Set<number>();
+
+  /** The records of a block that holds several chunks. */
+  #starts(block: number): number[] {
+    const { inodesPerBlock } = this.#geometry;
+    return Array.from({ length: inodesPerBlock / CHUNK }, (_, i) => block * inodesPerBlock + i * CHUNK);
+  }
+  #addMissing(block: number, isConfirmed: boolean): void {
+    for (const start of this.#starts(block)) {
+      if (!this.#chunks.has(start)) this.#chunks.set(start, { holemask: 0, isOld: false, isConfirmed });
+    }
+  }
 
   #isNamed(start: number, block: number): boolean {
     return this.#named.has(start) || isIn(this.#register, block);
@@ -105,9 +115,8 @@ export class ChunkMap {
       if (this.#chunks.has(start) || this.#named.has(start)) return start;
     }
     if (this.#align >= this.#blocks) return (block - (block % this.#align)) * inodesPerBlock;
-    const row = rowWith(this.#register, block);
-    if (row >= 0) {
-      const into = block - this.#register.start[row]!;
+    if (isIn(this.#register, block)) {
+      const into = block - this.#register.start[runBehind(this.#register, block)]!;
       return (block - (into % this.#blocks)) * inodesPerBlock;
     }
     return (block - (block % this.#align)) * inodesPerBlock;
@@ -156,16 +165,4 @@ export class ChunkMap {
   }
 }
 
-function rowWith(runs: RunList, block: number): number {
-  let low = 0;
-  let high = runs.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (runs.start[middle]! <= block) low = middle + 1;
-    else high = middle;
-  }
-  const row = low - 1;
-  return row >= 0 && block < runs.start[row]! + runs.count[row]! ? row : -1;
-}
-
-const isIn = (runs: RunList, block: number): boolean => rowWith(runs, block) >= 0;
+const isIn = (runs: RunList, block: number): boolean => touches(runs, block, 1);

@@ -21,7 +21,7 @@ import { scanBlocks } from './block-scan.ts';
 import { type FoundChunk, judgeChunks } from './chunk-judge.ts';
 import { ChunkMap } from './chunk-map.ts';
 import { BlockLook, ChunkLook } from './inode-look.ts';
-import { asSet, complement, coveredBy, subtract, unite } from './runs.ts';
+import { asSet, complement, coveredBy, subtract, touches, unite } from './runs.ts';
 import { soundTreeBlock } from './tree-search.ts';
 
 /** By AG. The same lists as those of the first check where nothing has to be decided. */
@@ -143,7 +143,7 @@ class AgChunks {
   #chunkBlocks(): RunList {
     const map = new ChunkMap(this.#geometry, this.#ag);
     const { chunks } = this.#trees;
-    for (let i = 0; i < chunks.length; i++) map.add(chunks.start[i]!, chunks.holemask[i]!, true);
+    for (let i = 0; i < chunks.length; i++) map.add(chunks.start[i]!, chunks.holemask[i]!);
     return map.blocks();
   }
 
@@ -177,7 +177,7 @@ class AgChunks {
       }
       holemask = this.#withoutStrangers(start, holemask);
     }
-    this.#map.add(start, holemask, true);
+    this.#map.add(start, holemask);
   }
 
   /** The chunk of the root inode is kept whatever is there: it has to be made again in its place. */
@@ -203,16 +203,19 @@ class AgChunks {
   }
 
   #belongsToOthers(block: number, count: number): boolean {
-    const claims = this.#state.first.observed!.context.claims[this.#ag]!;
-    for (let row = 0; row < claims.length && claims.start[row]! < block + count; row++) {
-      if (claims.start[row]! + claims.count[row]! > block && claims.ownerLo[row] !== RMAP_OWNER.INODES) return true;
+    if (!this.#others) {
+      const claims = this.#state.first.observed!.context.claims[this.#ag]!;
+      const list = new RunList();
+      for (let row = 0; row < claims.length; row++) {
+        if (claims.ownerLo[row] !== RMAP_OWNER.INODES) list.push(claims.start[row]!, claims.count[row]!);
+      }
+      const free = freeExtents(this.#trees);
+      this.#others = free ? unite(asSet(list), asSet(copyOf(free))) : asSet(list);
     }
-    const free = freeExtents(this.#trees);
-    for (let i = 0; free && i < free.length; i++) {
-      if (free.start[i]! < block + count && free.start[i]! + free.count[i]! > block) return true;
-    }
-    return false;
+    return touches(this.#others, block, count);
   }
+  /** Blocks that are free or belong to anything but inodes. */
+  #others: RunList | undefined;
 
   /** Look for inodes, and for what is left of the inode trees. */
   #search(places: RunList, register: RunList): void {

@@ -114,11 +114,23 @@ export class FreeRuns {
     const list = this.#list;
     const at = this.#firstFrom(from);
     this.blocks += blockCount;
-    const before = at - 1;
-    if (before >= 0 && list.count[before]! > 0 && list.start[before]! + list.count[before]! === from) {
-      list.count[before]! += blockCount;
-    } else this.#insert(at, from, blockCount);
     this.#longest = Number.POSITIVE_INFINITY;
+    let run = at - 1;
+    while (run >= 0 && list.count[run] === 0) run--;
+    if (run >= 0 && list.start[run]! + list.count[run]! === from) list.count[run]! += blockCount;
+    else {
+      run = at;
+      this.#insert(at, from, blockCount);
+    }
+    let next = run + 1;
+    while (next < list.length && list.count[next] === 0) next++;
+    if (next === list.length || list.start[next] !== from + blockCount) return;
+    list.count[run]! += list.count[next]!;
+    list.start[next]! += list.count[next]!;
+    list.count[next] = 0;
+    this.#empty++;
+    // Empty runs between the two lie inside now: they go to its end.
+    for (let i = run + 1; i < next; i++) list.start[i] = list.start[next]!;
   }
 
   #insert(at: number, start: number, count: number): void {

@@ -90,3 +90,21 @@ export function unite(a: RunList, b: RunList): RunList {
   }
   return out;
 }
+
+/** The first run of a set that ends behind a block; its length when there is none. */
+export function runBehind(runs: RunList, block: number): number {
+  let low = 0;
+  let high = runs.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (runs.start[middle]! + runs.count[middle]! <= block) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Is any of these blocks in the set? */
+export function touches(runs: RunList, start: number, count: number): boolean {
+  const run = runBehind(runs, start);
+  return run < runs.length && runs.start[run]! < start + count;
+}
