@@ -207,7 +207,7 @@ class HomeFinder {
   }
 
   /** Invariant 2. */
-  #mustGo({ ag, row, agBlock, blockCount, home, occupants }: Candidate): boolean {
+  #mustGo({ ag, row, agBlock, blockCount, home }: Candidate): boolean {
     const evidence = this.#evidence;
     if (evidence.isAgTree(ag, agBlock, blockCount)) return true;
     let collides = false;
@@ -216,12 +216,11 @@ class HomeFinder {
     });
     if (collides) return true;
     const { geometry } = evidence;
-    const standsFree = evidence.freeBlocksIn(ag, agBlock, blockCount);
+    const standsFree = evidence.freeBlocksIn(ag, agBlock, blockCount) ?? 0;
     const homeAg = geometry.agOfFsBlock(home);
     const homeBlock = geometry.agBlockOfFsBlock(home);
     const perhapsFree = evidence.perhapsFree(homeAg);
-    if (!standsFree || !perhapsFree || blocksIn(perhapsFree, homeBlock, homeBlock + blockCount) > 0) return false;
-    return occupants.every((each) => each.ag === ag && each.row === row);
+    return standsFree !== 0 && !!perhapsFree && blocksIn(perhapsFree, homeBlock, homeBlock + blockCount) === 0;
   }
 
   /** This move takes place, and with it those that make room for it. */

@@ -11,7 +11,7 @@ import type { Geometry } from '../../../formats/geometry.ts';
 import type { ForkReading } from '../forks/read-fork.ts';
 import { forkEnd, isPossible, Records } from '../forks/records.ts';
 import { ForkExtents } from '../pending.ts';
-import { gapAround, inPlace } from './order.ts';
+import { inPlace, Neighbours } from './order.ts';
 import type { Witness } from './witness.ts';
 
 export interface ForkCase {
@@ -43,6 +43,8 @@ export function judgeFork(geometry: Geometry, reading: ForkReading, witness: Wit
   return new Judge(geometry, reading, witness, of).run();
 }
 
+const MOST_COMPARISONS = 1e8;
+
 class Judge {
   readonly #geometry: Geometry;
   readonly #reading: ForkReading;
@@ -50,6 +52,9 @@ class Judge {
   readonly #of: ForkCase;
   readonly #rows: Records;
   readonly #placed: readonly boolean[];
+  readonly #around: Neighbours;
+  /** Comparisons of all records with all rows that are left: a hostile fork must not take hours. */
+  #budget = MOST_COMPARISONS;
   /** By standing: agreed, kept from the fork, taken from the register, guessed. */
   readonly #agreed = new Records();
   readonly #kept = new Records();
@@ -69,6 +74,7 @@ class Judge {
     this.#placed = inPlace(records, (i) =>
       isPossible(geometry, records.fileBlock[i]!, records.startBlock[i]!, records.blockCount[i]!, end),
     );
+    this.#around = new Neighbours(records, this.#placed);
   }
 
   run(): Judged {
@@ -91,7 +97,7 @@ class Judge {
   #span(i: number): number {
     const { records } = this.#reading;
     const file = records.fileBlock[i]!;
-    const [, to] = gapAround(records, this.#placed, i);
+    const [, to] = this.#around.gapAround(i);
     const count = records.blockCount[i]!;
     return Math.max(0, Math.min(count || 1, to === Number.POSITIVE_INFINITY ? count || 1 : to - file));
   }
@@ -168,8 +174,9 @@ class Judge {
     const isOthers = witness.isRegisteredToOthers(start, count, inode, attr);
     if (isPartOfAgreed && (isOthers || free === count)) return false;
     const hasHome = this.#hasHome(file, count);
-    // Free in both trees, and the whole register has nothing of it: a record from another time.
-    if (!hasHome) return !(free === count && witness.registerWhole);
+    // Free in both trees, and the whole register has nothing of it: a record from another time. But where the register names
+    // blocks that somebody else holds, stage 2 has to say who must leave them.
+    if (!hasHome) return this.#isNamed(file, count) || !(free === count && witness.registerWhole);
     if (isOthers) return witness.isClaimedByOthers(start, count, inode, attr);
     return free !== count && !doubted;
   }
@@ -181,6 +188,8 @@ class Judge {
   #fillsGap(start: number, count: number): boolean {
     const { records } = this.#reading;
     const rows = this.#rows;
+    this.#budget -= rows.length + records.length;
+    if (this.#budget < 0) return false;
     for (let k = 0; k < rows.length; k++) {
       if (rows.startBlock[k]! > start || rows.startBlock[k]! + rows.blockCount[k]! < start + count) continue;
       const file = rows.fileBlock[k]! + (start - rows.startBlock[k]!);
@@ -201,6 +210,8 @@ class Judge {
   /** Does the register, too, have these blocks behind the end of the file? */
   #isRegisteredBeyond(start: number, count: number): boolean {
     const rows = this.#rows;
+    this.#budget -= rows.length;
+    if (this.#budget < 0) return true;
     for (let k = 0; k < rows.length; k++) {
       const from = Math.max(start, rows.startBlock[k]!);
       const to = Math.min(start + count, rows.startBlock[k]! + rows.blockCount[k]!);
@@ -208,6 +219,15 @@ class Judge {
       return rows.fileBlock[k]! + (to - rows.startBlock[k]!) > this.#of.sizeBlocks;
     }
     return true;
+  }
+
+  /** Does the register name blocks for some of this file range, whoever has them now? */
+  #isNamed(file: number, count: number): boolean {
+    const rows = this.#rows;
+    for (let k = firstRow(rows, file); k < rows.length && rows.fileBlock[k]! < file + count; k++) {
+      if (rows.fileBlock[k]! + rows.blockCount[k]! > file) return true;
+    }
+    return false;
   }
 
   /** Does the register name blocks for this whole file range that are in use and nobody else's? */
@@ -240,7 +260,7 @@ class Judge {
     const count = records.blockCount[i]!;
     // The register knows better where it belongs.
     if (this.#witness.isRegisteredTo(start, count, inode, attr)) return;
-    const [from, to] = gapAround(records, this.#placed, i);
+    const [from, to] = this.#around.gapAround(i);
     if (from + count > to) {
       this.#dropped.push(records.fileBlock[i]!, start, 0, false);
       return;

@@ -9,32 +9,43 @@
 import type { PlanReader } from '../forks/plan-reader.ts';
 import type { ForkReading } from '../forks/read-fork.ts';
 import { forkEnd, isPossible } from '../forks/records.ts';
-import { gapAround, inPlace } from './order.ts';
+import { inPlace, Neighbours } from './order.ts';
 import { peek } from './peek.ts';
 import type { Witness } from './witness.ts';
 
 /** Ranges in use that nobody claims; each is given away once. */
 export class LostRuns {
   readonly #witness: Witness;
+  /** Lengths by start, starts by end, and starts by length. */
   #runs: Map<number, number> | undefined;
+  readonly #ends = new Map<number, number>();
+  readonly #lengths = new Map<number, Set<number>>();
 
   constructor(witness: Witness) {
     this.#witness = witness;
   }
 
   #all(): Map<number, number> {
-    return (this.#runs ??= new Map(this.#witness.lostRuns()));
+    if (!this.#runs) {
+      this.#runs = new Map();
+      for (const [start, length] of this.#witness.lostRuns()) this.#add(start, length);
+    }
+    return this.#runs;
+  }
+
+  #add(start: number, length: number): void {
+    this.#runs!.set(start, length);
+    this.#ends.set(start + length, start);
+    const same = this.#lengths.get(length);
+    if (same) same.add(start);
+    else this.#lengths.set(length, new Set([start]));
   }
 
   /** Start of the only range of this length, or undefined. */
   ofLength(count: number): number | undefined {
-    let found: number | undefined;
-    for (const [start, length] of this.#all()) {
-      if (length !== count) continue;
-      if (found !== undefined) return undefined;
-      found = start;
-    }
-    return found;
+    this.#all();
+    const starts = this.#lengths.get(count);
+    return starts?.size === 1 ? [...starts][0] : undefined;
   }
 
   /** Blocks of the range that starts here, 0 when none does. */
@@ -44,16 +55,19 @@ export class LostRuns {
 
   /** Blocks of the range that ends before this one, 0 when none does. */
   endingAt(fsBlock: number): number {
-    for (const [start, length] of this.#all()) if (start + length === fsBlock) return length;
-    return 0;
+    this.#all();
+    const start = this.#ends.get(fsBlock);
+    return start === undefined ? 0 : fsBlock - start;
   }
 
   /** The first blocks of a range have an owner now. */
   take(start: number, count: number): void {
     const runs = this.#all();
-    const rest = (runs.get(start) ?? 0) - count;
+    const length = runs.get(start) ?? 0;
     runs.delete(start);
-    if (rest > 0) runs.set(start + count, rest);
+    this.#ends.delete(start + length);
+    this.#lengths.get(length)?.delete(start);
+    if (length > count) this.#add(start + count, length - count);
   }
 }
 
@@ -82,14 +96,14 @@ export function mendLoose(
   const end = forkEnd(of.attr, of.regular);
   const isOne = (i: number): boolean =>
     isPossible(geometry, records.fileBlock[i]!, records.startBlock[i]!, records.blockCount[i]!, end);
-  let placed: boolean[] | undefined;
+  let around: Neighbours | undefined;
   let mended = of.wanted !== undefined && adjust(reader, reading, witness, lost, of, end) ? 1 : 0;
   if (mended === 0 && backIntoFile(reading, of)) mended++;
   for (let i = 0; i < records.length; i++) {
     if (isOne(i) && shift(reader, reading, witness, lost, of, i)) mended++;
     if (isOne(i) && !isForeign(reader, witness, of, records.startBlock[i]!, records.blockCount[i]!)) continue;
-    placed ??= inPlace(records, isOne);
-    const [, next] = gapAround(records, placed, i);
+    around ??= new Neighbours(records, inPlace(records, isOne));
+    const [, next] = around.gapAround(i);
     const room = Math.min(next, end) - records.fileBlock[i]!;
     if (restart(reader, reading, lost, of, i, room) || recount(reader, reading, witness, lost, of, i, room, isOne(i))) {
       mended++;
@@ -146,6 +160,8 @@ function shift(
     // A record that lies beside its place as a whole shares nothing with it: any other could be the one.
     if (length === 0 || length >= count) continue;
     if (!isWrong(wrong, length) || isWrong(rest, count - length)) continue;
+    // The range may just as well be the whole loss of the other.
+    if (witness.isClaimedInLength(wrong, length, of.inode, of.attr)) continue;
     if (!reader.geometry.isFsRange(start + by, count)) continue;
     records.startBlock[i] = start + by;
     lost.take(found, length);

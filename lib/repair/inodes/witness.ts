@@ -87,6 +87,14 @@ export class Witness {
     });
   }
 
+  /** Does anybody else claim a block of the range, with a claim that is just as long as the range? */
+  isClaimedInLength(fsBlock: number, count: number, inode: number, attr: boolean): boolean {
+    const index = this.#indexedClaims(this.#geometry.agOfFsBlock(fsBlock));
+    return this.#overlaps(index, fsBlock, count, (table, row) => {
+      return table.count[row] === count && !isFork(table, row, inode, attr);
+    });
+  }
+
   /** Is a block of the range the AG's own: headers, log, trees, free list, inodes? */
   isClaimedByAg(fsBlock: number, count: number): boolean {
     const index = this.#indexedClaims(this.#geometry.agOfFsBlock(fsBlock));
@@ -116,12 +124,6 @@ export class Witness {
     if (!this.#geometry.features.dataChecksums || !trees?.seen.csumbt?.complete) return undefined;
     const has = overlap(trees.checksummed, this.#geometry.agBlockOfFsBlock(fsBlock), count);
     return has === count ? true : has === 0 ? false : undefined;
-  }
-
-  /** Does the register say that this block belongs to the extent tree of the fork? Undefined: it cannot be asked. */
-  isTreeBlock(fsBlock: number, inode: number, attr: boolean): boolean | undefined {
-    if (!this.hasRegister(this.#geometry.agOfFsBlock(fsBlock))) return undefined;
-    return this.registered(inode, attr)?.treeBlocks.includes(fsBlock) ?? false;
   }
 
   /** Blocks in use by the free-space trees that nobody claims: the longest runs, [fs block, count]. */
