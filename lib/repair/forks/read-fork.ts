@@ -22,6 +22,8 @@ import { solveRecord } from './solve-record.ts';
 
 const RECORD = 16;
 const ROOT_HEAD = 4;
+/** Records of a leaf that one wrong field can make unfit. */
+const MOST_UNFIT = 3;
 const { offsets } = LongHeader;
 
 /** Which fork, and where its bytes are. */
@@ -225,9 +227,12 @@ class TreeSalvage {
     if (verify(view, geometry, daddr) || view.getUint16(offsets.level) > 0) return false;
     const answers: Uint8Array[] = [];
     const count = view.getUint16(offsets.numrecs);
+    let unfit = 0;
     for (let i = 0; i < count; i++) {
       const fits = (): boolean => this.#fits(view, i, count);
       if (fits()) continue;
+      // One wrong record makes its neighbours look wrong, too; more than that no single field explains.
+      if (++unfit > MOST_UNFIT) return false;
       const base = LongHeader.size + i * RECORD;
       for (const answer of solveRecord(bytes, offsets.crc, base, fits)) answers.push(answer.bytes);
     }

@@ -20,6 +20,8 @@ import type { RepairState } from '../state.ts';
 import type { Witness } from './witness.ts';
 
 const at = InodeCore.offsets;
+/** Records that one wrong field can make unfit. */
+const MOST_UNFIT = 3;
 /** More blocks than attributes have but in the rarest of cases. */
 const MOST_ATTR_BLOCKS = 4096;
 /** Undo what made a slot's CRC wrong; the slot is changed in place. @returns what was wrong, when that is known. */
@@ -58,10 +60,12 @@ function solve(
   if (slot.getUint8(at.format) === FORMAT.EXTENTS) {
     const room = Math.floor((geometry.inodeSize - DATA_FORK_OFFSET) / 16);
     const count = Math.min(room, dataExtentCount(slot, 0));
+    let unfit = 0;
     for (let i = 0; i < count; i++) {
       const fits = (): boolean => fitsExtent(slot, geometry, inode, i, count, witness);
       // What fits already is not what is wrong.
       if (fits()) continue;
+      if (++unfit > MOST_UNFIT) return undefined;
       for (const answer of solveRecord(bytes, at.crc, DATA_FORK_OFFSET + 16 * i, () => isGood() && fits())) {
         answers.push({ name: `extent ${i}: ${answer.name}`, bytes: answer.bytes });
       }

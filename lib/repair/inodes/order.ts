@@ -30,14 +30,27 @@ export function inPlace(records: Records, isPossible: (i: number) => boolean): b
   return out;
 }
 
-/** Where a record that is out of place belongs: the gap between those that stand around it in the list. */
-export function gapAround(records: Records, placed: readonly boolean[], i: number): [from: number, to: number] {
-  let left = i - 1;
-  while (left >= 0 && !placed[left]) left--;
-  let right = i + 1;
-  while (right < records.length && !placed[right]) right++;
-  return [
-    left < 0 ? 0 : records.fileBlock[left]! + records.blockCount[left]!,
-    right < records.length ? records.fileBlock[right]! : Number.POSITIVE_INFINITY,
-  ];
+/** Where records that are out of place belong: the gaps between those that stand around them in the list. */
+export class Neighbours {
+  readonly #from: Float64Array;
+  readonly #to: Float64Array;
+
+  constructor(records: Records, placed: readonly boolean[]) {
+    const { length, fileBlock, blockCount } = records;
+    this.#from = new Float64Array(length);
+    this.#to = new Float64Array(length);
+    for (let i = 0, end = 0; i < length; i++) {
+      this.#from[i] = end;
+      if (placed[i]) end = fileBlock[i]! + blockCount[i]!;
+    }
+    for (let i = length - 1, next = Number.POSITIVE_INFINITY; i >= 0; i--) {
+      this.#to[i] = next;
+      if (placed[i]) next = fileBlock[i]!;
+    }
+  }
+
+  /** File blocks between the placed records before and behind record `i`. */
+  gapAround(i: number): [from: number, to: number] {
+    return [this.#from[i]!, this.#to[i]!];
+  }
 }
