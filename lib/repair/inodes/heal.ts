@@ -130,7 +130,8 @@ function fileEnd(slot: DataView, geometry: Geometry): number {
 
 function inlineRecords(slot: DataView): Records {
   const records = new Records();
-  for (let i = 0; i < dataExtentCount(slot, 0); i++) records.take(slot, DATA_FORK_OFFSET + 16 * i);
+  const count = Math.min(dataExtentCount(slot, 0), Math.floor((slot.byteLength - DATA_FORK_OFFSET) / 16));
+  for (let i = 0; i < count; i++) records.take(slot, DATA_FORK_OFFSET + 16 * i);
   return records;
 }
 
