@@ -28,83 +28,16 @@ import { tidyInode } from './metadata.ts';
 import { Moves, NO_MOVES } from './moves.ts';
 import { type Owners, openOwners } from './owners.ts';
 import { blocksOf, joinableRows, joinsOf, smallerLists, stretches } from './plan.ts';
-import { type Exchange, Remapper, type StepLimit } from './remap.ts';
+import { type Exchange, Remapper } from './remap.ts';
+import type {
+  DefraggedFile,
+  DefragOptions,
+  DefragProgress,
+  DefragReport,
+  LayoutConflict,
+  SkipReason,
+} from './report.ts';
 import { type RunList, readRuns } from './run-list.ts';
-
-export interface DefragOptions {
-  /** Absolute paths of files and trees. Default: the whole image. */
-  paths?: readonly Uint8Array[];
-  /** Files with fewer extents are left alone. Default 2. */
-  minExtents?: number;
-  /** Then the metadata of the files and directories: extent trees, directory and attribute blocks. */
-  metadata?: boolean;
-  /** Then join the free space of the whole image. */
-  freeSpace?: boolean;
-  /** What one transaction does at most. Default: as much as the log takes. */
-  stepLimit?: StepLimit;
-  /** Told of what cannot be read while files are looked for. Default: the first one ends the run. */
-  failed?: (error: CadastreError) => void;
-}
-
-/** Why a file was left alone, or did not get as good as it could be. */
-export type SkipReason =
-  | 'no-defrag'
-  | 'immutable'
-  | 'append-only'
-  | 'realtime'
-  | 'file-system'
-  | 'no-room'
-  | 'conflict'
-  | 'changed'
-  | 'damaged'
-  | 'log-too-small';
-
-export interface DefraggedFile {
-  /** Undefined for a file without a name. */
-  path: Uint8Array | undefined;
-  readonly inode: number;
-  readonly extentsBefore: number;
-  extentsAfter: number;
-  readonly ideal: number;
-  /** Bytes of blocks that were given a new place; unwritten ones are not copied but count. */
-  bytesMoved: number;
-  skipped?: SkipReason;
-  /** What was wrong with a damaged file. */
-  error?: CadastreError;
-}
-
-/** Files whose blocks are shared in different orders: the first one lost something, so that the others keep their shape. */
-export interface LayoutConflict {
-  path: Uint8Array | undefined;
-  readonly inode: number;
-  /** Extents that stayed where they are. */
-  extents: number;
-  readonly with: number[];
-}
-
-export interface DefragReport {
-  /** Files that had more extents than needed, in the order they were looked at. */
-  readonly files: DefraggedFile[];
-  readonly totals: {
-    /** Regular files looked at, with their extents. */
-    files: number;
-    extentsBefore: number;
-    extentsAfter: number;
-    ideal: number;
-    bytesMoved: number;
-  };
-  readonly conflicts: LayoutConflict[];
-  /** Inodes whose metadata was put in order, its bytes, and inodes for which there was no room or too small a log. */
-  readonly metadata: { inodes: number; bytesMoved: number; skipped: number };
-  readonly freeSpace: { before: FreeSpaceLayout; after: FreeSpaceLayout };
-}
-
-/** How far a run is. */
-export interface DefragProgress {
-  readonly bytesDone: number;
-  /** An estimate: blocks that several files share are counted for each. */
-  readonly bytesTotal: number;
-}
 
 /** A file that could be better. */
 interface Candidate {

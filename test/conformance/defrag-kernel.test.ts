@@ -17,42 +17,50 @@ import { loopMount, mkfsXfs, requireOracle, withTempDir, xfsRepairCheck } from '
 const seed = Number(process.env.SEED ?? '1');
 const OPS = process.env.FULL === '1' ? 12_000 : 1_500;
 
-const IMAGES = {
+const IMAGES: Record<string, { args: string[]; dirBlockSize: number; profile?: 'forms' }> = {
   'the default of mkfs.xfs': { args: ['-m', 'reflink=1'], dirBlockSize: 4096 },
   'with rmapbt': { args: ['-m', 'reflink=1,rmapbt=1'], dirBlockSize: 4096 },
   'blocks of 1 KiB, rmapbt': { args: ['-b', 'size=1024', '-m', 'reflink=1,rmapbt=1'], dirBlockSize: 4096 },
+  'every form, directory blocks of 16 KiB': {
+    args: ['-n', 'size=16384', '-m', 'reflink=1,rmapbt=1'],
+    dirBlockSize: 16384,
+    profile: 'forms',
+  },
 };
 
 describe.runIf(requireOracle('xfsprogs', 'loop', 'python'))('defrag of what the kernel aged', () => {
-  it.each(Object.entries(IMAGES))('changes the layout and nothing else: %s', (_name, { args, dirBlockSize }) => {
-    withTempDir((directory) => {
-      const image = join(directory, 'image');
-      mkfsXfs(image, 128 << 20, args);
-      ageImage(image, { seed, profile: 'random', ops: OPS, dirBlockSize, budget: 64 << 20 });
-      const kernelsView = () => loopMount(image, {}, (at) => digestTree(at));
-      const expected = kernelsView();
-      const look = () => {
-        const volume = Volume.open(new FileDevice(image, 'r'));
-        const seen = { all: unchangeable(volume), counts: extentCounts(volume), free: freeBlocks(volume) };
-        volume.close();
-        return seen;
-      };
-      const before = look();
-      const editor = Editor.open(new FileDevice(image, 'rw'));
-      const { totals } = defrag(editor, { metadata: true, freeSpace: true });
-      editor.close();
-      const after = look();
-      expect(totals.extentsAfter).toBeLessThan(totals.extentsBefore);
-      expect(after.all).toEqual(before.all);
-      for (const [path, count] of after.counts) expect(count, path).toBeLessThanOrEqual(before.counts.get(path)!);
-      expect(after.free).toBeGreaterThanOrEqual(before.free);
-      const device = new FileDevice(image, 'r');
-      expect(check(device).problems, `seed ${seed}`).toEqual([]);
-      device.close();
-      expect(xfsRepairCheck(image), `seed ${seed}`).toEqual({ ok: true, output: '' });
-      const sizeless = (tree: ReturnType<typeof kernelsView>) =>
-        tree.map((entry) => (entry.type === 'directory' ? { ...entry, size: 0 } : entry));
-      expect(sizeless(kernelsView())).toEqual(sizeless(expected));
-    });
-  });
+  it.each(Object.entries(IMAGES))(
+    'changes the layout and nothing else: %s',
+    (_name, { args, dirBlockSize, profile }) => {
+      withTempDir((directory) => {
+        const image = join(directory, 'image');
+        mkfsXfs(image, 256 << 20, args);
+        ageImage(image, { seed, profile: profile ?? 'random', ops: OPS, dirBlockSize, budget: 64 << 20 });
+        const kernelsView = () => loopMount(image, {}, (at) => digestTree(at));
+        const expected = kernelsView();
+        const look = () => {
+          const volume = Volume.open(new FileDevice(image, 'r'));
+          const seen = { all: unchangeable(volume), counts: extentCounts(volume), free: freeBlocks(volume) };
+          volume.close();
+          return seen;
+        };
+        const before = look();
+        const editor = Editor.open(new FileDevice(image, 'rw'));
+        const { totals } = defrag(editor, { metadata: true, freeSpace: true });
+        editor.close();
+        const after = look();
+        expect(totals.extentsAfter).toBeLessThanOrEqual(totals.extentsBefore);
+        expect(after.all).toEqual(before.all);
+        for (const [path, count] of after.counts) expect(count, path).toBeLessThanOrEqual(before.counts.get(path)!);
+        expect(after.free).toBeGreaterThanOrEqual(before.free);
+        const device = new FileDevice(image, 'r');
+        expect(check(device).problems, `seed ${seed}`).toEqual([]);
+        device.close();
+        expect(xfsRepairCheck(image), `seed ${seed}`).toEqual({ ok: true, output: '' });
+        const sizeless = (tree: ReturnType<typeof kernelsView>) =>
+          tree.map((entry) => (entry.type === 'directory' ? { ...entry, size: 0 } : entry));
+        expect(sizeless(kernelsView())).toEqual(sizeless(expected));
+      });
+    },
+  );
 });

@@ -6,7 +6,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { check } from '../../lib/check/check.ts';
-import { type DefragOptions, defrag } from '../../lib/defrag/defrag.ts';
+import { defrag } from '../../lib/defrag/defrag.ts';
+import type { DefragOptions } from '../../lib/defrag/report.ts';
 import { Editor } from '../../lib/volume/editor.ts';
 import { type Ageing, ageEditor, ageing, extentCounts, freeBlocks, unchangeable } from '../support/aged-image.ts';
 import { emptyImage } from '../support/empty-image.ts';

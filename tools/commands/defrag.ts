@@ -1,12 +1,7 @@
 /** `defrag IMAGE [PATH...]`: files in fewer extents, with the same content, times and sharing. */
 import type { Command } from 'commander';
-import {
-  Defrag,
-  type DefraggedFile,
-  type DefragOptions,
-  type DefragReport,
-  type SkipReason,
-} from '../../lib/defrag/defrag.ts';
+import { Defrag } from '../../lib/defrag/defrag.ts';
+import type { DefraggedFile, DefragOptions, DefragReport, SkipReason } from '../../lib/defrag/report.ts';
 import { fragFactor } from '../../lib/frag/frag.ts';
 import { pathBytes, showPath } from '../../lib/volume/path.ts';
 import { type EditOptions, edit, editOptions } from '../edit/open.ts';
@@ -132,7 +127,7 @@ function summary({ totals, freeSpace: { before, after } }: DefragReport, blockSi
   const factor = (extents: number): string =>
     `${Math.round(fragFactor({ extents, ideal: totals.ideal }) * 100) / 100}%`;
   return (
-    `${count(totals.files, 'file')}: ${totals.extentsBefore} extents became ${totals.extentsAfter} (ideal ` +
+    `${count(totals.files, 'file')}: ${count(totals.extentsBefore, 'extent')} became ${totals.extentsAfter} (ideal ` +
     `${totals.ideal}; ${factor(totals.extentsBefore)} -> ${factor(totals.extentsAfter)}), ` +
     `${showSize(totals.bytesMoved)} moved; free runs ${before.freeExtents} -> ${after.freeExtents}, the longest ` +
     `${showSize(before.largestFree * blockSize)} -> ${showSize(after.largestFree * blockSize)}`
