@@ -158,7 +158,7 @@ class Settlement {
     });
   }
 
-  #apply({ ag, agBlock, blockCount }: Verdict, claimant: Claimant, effect: Effect): void {
+  #apply({ ag, agBlock, blockCount, action }: Verdict, claimant: Claimant, effect: Effect): void {
     const { inode, attr, fileBlock, home, homeUnwritten, kind, unwritten, beyondEnd } = claimant;
     if (inode < 0) return;
     const here = this.#state.geometry.fsBlock(ag, agBlock);
@@ -168,7 +168,7 @@ class Settlement {
     else if (effect === 'fresh') edits.renew(inode, attr, fileBlock, blockCount);
     else if (effect === 'rebuilt' && kind === 'extent-tree') edits.rewrite(inode, attr);
     else if (effect === 'hole' || effect === 'rebuilt') edits.hole(inode, attr, fileBlock, blockCount);
-    if (effect === 'hole' && !unwritten && !beyondEnd) this.#lose('data', claimant, blockCount);
+    if (effect === 'hole' && !unwritten && !beyondEnd) this.#lose('data', claimant, blockCount, action === 'owner');
     if (effect === 'rebuilt' && kind !== 'extent-tree') this.#lose(`block of the ${kind}`, claimant, blockCount);
     if (home >= 0 && effect !== 'restored') {
       // Somebody wanted it otherwise: what the register names as his is still not thrown away.
@@ -190,10 +190,12 @@ class Settlement {
     if (suspects[i] || !stays) this.#losses.add(inode, blockCount, this.#evidence.table(ag).count[row]!);
   }
 
-  #lose(what: string, { inode, fileBlock, kind }: Claimant, blockCount: number): void {
+  #lose(what: string, { inode, fileBlock, kind }: Claimant, blockCount: number, isGiven = false): void {
     const path = this.#paths.get(inode);
     const count = blockCount === 1 ? 'one block' : `${blockCount} blocks`;
-    const text = `${kind === 'data' ? 'the bytes of ' : ''}${count} from file block ${fileBlock} on were written over by another owner`;
+    const whose = kind === 'data' ? 'the bytes of ' : '';
+    const fate = isGiven ? 'went to the other owner, as asked' : 'were written over by another owner';
+    const text = `${whose}${count} from file block ${fileBlock} on ${fate}`;
     this.#state.report.losses.push({
       what,
       text,
