@@ -159,7 +159,9 @@ function shift(
   ] as const) {
     // A record that lies beside its place as a whole shares nothing with it: any other could be the one.
     if (length === 0 || length >= count) continue;
-    if (!isWrong(wrong, length) || isWrong(rest, count - length)) continue;
+    // All of it: a claim on a part of it is a collision like any other.
+    const isOthers = witness.freeBlocks(wrong, length) === length || witness.isWhollyOthers(wrong, length, of);
+    if (!isOthers || isWrong(rest, count - length)) continue;
     // The range may just as well be the whole loss of the other.
     if (witness.isClaimedInLength(wrong, length, of.inode, of.attr)) continue;
     if (!reader.geometry.isFsRange(start + by, count)) continue;

@@ -95,6 +95,22 @@ export class Witness {
     });
   }
 
+  /** Is every block of the range claimed by somebody else? */
+  isWhollyOthers(fsBlock: number, count: number, { inode, attr }: { inode: number; attr: boolean }): boolean {
+    const from = this.#geometry.agBlockOfFsBlock(fsBlock);
+    const claimed = new RunList();
+    this.#overlaps(this.#indexedClaims(this.#geometry.agOfFsBlock(fsBlock)), fsBlock, count, (table, row) => {
+      if (!isFork(table, row, inode, attr)) claimed.push(table.start[row]!, table.count[row]!);
+      return false;
+    });
+    claimed.sort();
+    let at = from;
+    for (let i = 0; i < claimed.length && claimed.start[i]! <= at; i++) {
+      at = Math.max(at, claimed.start[i]! + claimed.count[i]!);
+    }
+    return at >= from + count;
+  }
+
   /** Is a block of the range the AG's own: headers, log, trees, free list, inodes? */
   isClaimedByAg(fsBlock: number, count: number): boolean {
     const index = this.#indexedClaims(this.#geometry.agOfFsBlock(fsBlock));
