@@ -12,6 +12,7 @@ import { AG_DAMAGE, INODE_DAMAGE } from '../../check/damaged.ts';
 import { NONE, STATE } from '../../check/inode-table.ts';
 import { Fork } from '../../file/fork.ts';
 import type { Inode } from '../../file/inode.ts';
+import { showPath } from '../../volume/path.ts';
 import type { RepairState } from '../state.ts';
 import { mendAttributes } from './attributes.ts';
 import { Census, type NamelessEntry } from './census.ts';
@@ -27,6 +28,8 @@ import { mendSpecialInodes } from './special.ts';
 import { breakRings, settleSeconds } from './tree.ts';
 import { attempt, Workshop } from './workshop.ts';
 
+/** Actions of one kind that are told one by one. */
+const MOST_TOLD = 50;
 /** Damage after which entries and inodes may not fit each other. */
 const NAME_DAMAGE = INODE_DAMAGE.core | INODE_DAMAGE.directory | INODE_DAMAGE.links;
 /** Damage after which there may be inodes that the check has not seen. */
@@ -190,11 +193,11 @@ class NameStage {
   /** Entries of a type that their inode has not, while it has all its other names and somebody of that type has none. */
   #mistaken(census: Census, wanting: ReadonlySet<number>, nameless: NamelessEntry[]): void {
     const { table } = census;
+    const types = new Set([...wanting].map((index) => ftypeOfMode(table.mode[index]!)));
     for (const { directory, name, ftype, inode } of census.wrongTypes) {
       const target = table.indexOf(inode);
       const isSpare = !census.isDirectory(target) && table.counted[target]! > table.nlink[target]!;
-      const isWanted = [...wanting].some((index) => ftypeOfMode(table.mode[index]!) === ftype);
-      if (isSpare && isWanted) nameless.push({ directory, name, ftype, inode, stands: true, mistaken: true });
+      if (isSpare && types.has(ftype)) nameless.push({ directory, name, ftype, inode, stands: true, mistaken: true });
     }
   }
 
@@ -202,6 +205,7 @@ class NameStage {
   #types(census: Census): void {
     const shop = this.#shop;
     const { table } = census;
+    let mended = 0;
     for (const { directory, name, inode } of census.wrongTypes) {
       const index = table.indexOf(inode);
       const there = shop.lookUp(directory, name);
@@ -209,8 +213,12 @@ class NameStage {
       const type = ftypeOfMode(table.mode[index]!);
       if (there.ftype === type || type === FTYPE.UNKNOWN) continue;
       pointEntry(shop, directory, name, inode, type);
-      shop.report.did('directories', `entry of inode ${inode}: type corrected`, { inode: directory });
+      if (++mended > MOST_TOLD) continue;
+      shop.report.did('directories', `entry "${showPath(name)}" of inode ${inode}: type corrected`, {
+        inode: directory,
+      });
     }
+    if (mended > MOST_TOLD) shop.report.did('directories', `${mended - MOST_TOLD} more types of entries corrected`);
   }
 }
 

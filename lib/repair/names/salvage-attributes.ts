@@ -43,6 +43,8 @@ export interface SalvagedAttributes {
 const FILE_BLOCKS = 2 ** 32;
 /** Bytes of values that are held in memory at most. */
 const MOST_BYTES = 256 << 20;
+const MOST_SEARCHED = 64;
+const MOST_SEARCHED_ENTRIES = 16;
 const HEADER = AttrLeafHeader.size;
 
 /** @param isForeign is this inode, which a block names as its owner, missing that block? */
@@ -85,6 +87,8 @@ class BlocksSalvage {
   /** Records whose name may be damaged: what has that name rightly comes first. */
   readonly #doubtful: HeapRecord[] = [];
   #bytes = 0;
+  /** Damaged leaves that were searched. */
+  #searched = 0;
 
   constructor(shop: Workshop, inode: Inode, isForeign: (owner: number) => boolean) {
     this.#shop = shop;
@@ -142,21 +146,30 @@ class BlocksSalvage {
     const taken = (record: HeapRecord): boolean =>
       found.some((other) => other !== undefined && record.start < other.end && other.start < record.end);
     let tableEnd = HEADER;
+    // What costs time is done for so many blocks and entries: more damage than that is no accident.
+    const searches = this.#searched < MOST_SEARCHED;
+    let left = searches ? MOST_SEARCHED_ENTRIES : 0;
     // First those whose hash is right, then what is left.
     for (let i = 0; i < (sound ? count : most); i++) {
       const at = HEADER + AttrLeafEntry.size * i;
       if (!sound && i >= count && view.getUint32(at) === 0 && view.getUint16(at + 4) === 0) break;
-      const record = proven(view, view.getUint16(at + 4), view.getUint8(at + 6), view.getUint32(at));
+      const start = view.getUint16(at + 4);
+      const flags = view.getUint8(at + 6);
+      const hash = view.getUint32(at);
+      let record = proven(view, start, flags, hash);
       if (!record && i >= count) break;
+      if (!record && searches) record = provenByLength(view, start, flags, hash);
       found.push(record && !taken(record) ? record : undefined);
       tableEnd = at + AttrLeafEntry.size;
     }
+    if (found.some((record) => !record)) this.#searched++;
     for (let i = 0; i < found.length; i++) {
       if (found[i]) continue;
       const at = HEADER + AttrLeafEntry.size * i;
       const flags = view.getUint8(at + 6);
       const hash = view.getUint32(at);
       let record: HeapRecord | undefined;
+      if (left-- <= 0) tableEnd = view.byteLength;
       for (let start = (tableEnd + 3) & ~3; start < view.byteLength - 4 && !record; start += 4) {
         const candidate = proven(view, start, flags, hash);
         if (candidate && !taken(candidate)) record = candidate;
@@ -288,16 +301,27 @@ const countOf = (view: DataView): number => view.getUint16(AttrLeafHeader.offset
 /** No NUL, not empty. */
 const isName = (name: Uint8Array): boolean => name.length > 0 && !name.includes(0);
 
-/** The record here in the form its flags say, or else in the other one; with the name length the hash asks for. */
+/** The record here in the form its flags say, or else in the other one, whose name has this hash. */
 function proven(view: DataView, start: number, flags: number, hash: number): HeapRecord | undefined {
   for (const form of [flags, flags ^ ATTR.LOCAL]) {
     const record = recordAt(view, start, form);
     if (record && isName(record.name) && hashOf(record) === hash) return { ...record, proven: true };
-    for (let length = 1; length <= 255; length++) {
-      const other = recordAt(view, start, form, length);
-      if (!other) break;
-      // Short names match by chance: only a name that ends where the record does is believed.
-      if (length > 3 && isName(other.name) && hashOf(other) === hash) return { ...other, proven: true };
+  }
+  return undefined;
+}
+
+/** The same with another length of the name than the stored one: the one that gives the hash. */
+function provenByLength(view: DataView, start: number, flags: number, hash: number): HeapRecord | undefined {
+  for (const form of [flags, flags ^ ATTR.LOCAL]) {
+    const nameStart = start + ((form & ATTR.LOCAL) !== 0 ? AttrLocal.size : AttrRemote.size);
+    let rolling = 0;
+    for (let length = 1; length <= 255 && nameStart + length <= view.byteLength; length++) {
+      const byte = view.getUint8(nameStart + length - 1);
+      if (byte === 0) break;
+      rolling = byte ^ ((rolling << 7) | (rolling >>> 25));
+      // Short names match by chance.
+      const record = length > 3 && rolling >>> 0 === hash ? recordAt(view, start, form, length) : undefined;
+      if (record) return { ...record, proven: true };
     }
   }
   return undefined;
