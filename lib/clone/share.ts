@@ -15,6 +15,7 @@ import { releaseRange } from '../file/release.ts';
 import { inodeOwner } from '../space/owner.ts';
 import type { Space } from '../space/space.ts';
 import type { Editor } from '../volume/editor.ts';
+import type { SharingLedger } from './ledger.ts';
 
 /** Runs of equal sharing that a step may share: many where the log is large, few where it is not. */
 const runsOf = (units: number): number => units * Math.max(1, units >> 2);
@@ -87,14 +88,57 @@ export function shareStep(
     fork.map(tx, space, fileBlock + shift, pieces[i + 1]!, count, false);
     any = true;
   }
-  if (any) {
-    for (const inode of [editor.inode(tx, source), sharer]) {
-      if (inode.isReflink) continue;
-      inode.change(tx);
-      inode.core.flags2Lo |= INODE_FLAG2.REFLINK;
-    }
-  }
+  if (any) for (const inode of [editor.inode(tx, source), sharer]) setReflink(tx, inode);
   return upTo;
+}
+
+function setReflink(tx: Transaction, inode: Inode): void {
+  if (inode.isReflink) return;
+  inode.change(tx);
+  inode.core.flags2Lo = (inode.core.flags2Lo | INODE_FLAG2.REFLINK) >>> 0;
+}
+
+/**
+ * A step without bounds, for short runs, many in one transaction: all of [from, end) at once. Forks and register change here;
+ * what changes by block range alone (counts, free space, checksums) waits in the ledger, which the caller settles before
+ * the transaction ends.
+ */
+export function shareWhole(
+  editor: Editor,
+  tx: Transaction,
+  source: number,
+  target: number,
+  from: number,
+  end: number,
+  shift: number,
+  ledger: SharingLedger,
+): void {
+  const { space } = editor;
+  const owner = inodeOwner(target);
+  const sharer = editor.inode(tx, target);
+  const fork = new Fork(sharer, 'data');
+  const giver = editor.inode(tx, source);
+  const pieces: number[] = [];
+  new Fork(giver, 'data').forEachExtent((fileBlock, startBlock, blockCount, unwritten) => {
+    if (fileBlock >= end) return true;
+    if (unwritten) return false;
+    const first = Math.max(from, fileBlock);
+    pieces.push(first, startBlock + (first - fileBlock), Math.min(end, fileBlock + blockCount) - first);
+    return false;
+  }, from);
+  fork.unmap(tx, space, from + shift, end + shift, (fileBlock, startBlock, blockCount, unwritten) => {
+    space.unmapRmap(tx, startBlock, blockCount, owner, { fileBlock, unwritten });
+    ledger.lose(startBlock, blockCount);
+  });
+  for (let i = 0; i < pieces.length; i += 3) {
+    const fileBlock = pieces[i]! + shift;
+    ledger.gain(pieces[i + 1]!, pieces[i + 2]!);
+    space.mapRmap(tx, pieces[i + 1]!, pieces[i + 2]!, owner, { fileBlock });
+    fork.map(tx, space, fileBlock, pieces[i + 1]!, pieces[i + 2]!, false);
+  }
+  if (pieces.length === 0) return;
+  setReflink(tx, giver);
+  setReflink(tx, sharer);
 }
 
 /** Blocks at the start of a range that at most `budget` runs of equal sharing cover, and how many runs those are. */

@@ -7,6 +7,7 @@
  */
 import { crc32c } from '../../formats/checksum.ts';
 import { corrupt, unsupported } from '../errors.ts';
+import { Fork } from '../file/fork.ts';
 import type { Inode } from '../file/inode.ts';
 import type { Editor } from '../volume/editor.ts';
 import { forEachMapped } from '../volume/extents.ts';
@@ -93,6 +94,14 @@ export class BlockIndex {
   #forEachRun(inode: Inode, visit: (fileBlock: number, start: number, count: number, shared: boolean) => void): void {
     const { geometry } = this.#editor.volume;
     const end = Math.ceil(inode.size / geometry.blockSize);
+    if (!inode.isReflink) {
+      // Nobody has to be asked who shares what.
+      new Fork(inode, 'data').forEachExtent((fileBlock, start, blockCount, unwritten) => {
+        const count = Math.min(blockCount, end - fileBlock);
+        if (!unwritten && count > 0) visit(fileBlock, start, count, false);
+      });
+      return;
+    }
     forEachMapped(this.#editor.volume, inode, 'data', ({ fileBlock, ag, agBlock, blockCount, unwritten, shared }) => {
       const count = Math.min(blockCount, end - fileBlock);
       if (!unwritten && count > 0) visit(fileBlock, geometry.fsBlock(ag, agBlock), count, shared);

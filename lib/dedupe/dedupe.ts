@@ -7,14 +7,18 @@
  * 3. It ends when nothing more is gained, so a second run saves nothing.
  */
 import { INODE_FLAG } from '../../formats/inode.ts';
-import { assertReflink, shareStep } from '../clone/share.ts';
+import { atPath } from '../clone/clone-tree.ts';
+import { SharingLedger } from '../clone/ledger.ts';
+import { assertReflink, shareStep, shareWhole } from '../clone/share.ts';
 import { CadastreError } from '../errors.ts';
 import type { Inode } from '../file/inode.ts';
-import { Batch } from '../volume/batch.ts';
 import { type Editor, isLogFull } from '../volume/editor.ts';
+import { findPaths } from '../volume/find-paths.ts';
+import { forEachInode, systemInodes } from '../volume/inodes.ts';
 import { walkTree } from '../volume/walk.ts';
 import { BlockIndex } from './block-index.ts';
 import { planRuns, type Run } from './match.ts';
+import { Window } from './window.ts';
 
 export interface DedupeOptions {
   /** Shortest run that is shared, in bytes; whole files are shared even when they are shorter. Default 64 KiB. */
@@ -44,10 +48,11 @@ export interface DedupeResult {
 }
 
 const DEFAULT_MIN_BYTES = 64 << 10;
-const COMPARE_BYTES = 1 << 20;
-/** Runs up to this many blocks take their place in one transaction with others, with so many units each. */
-const BATCHED_BLOCKS = 64;
-const BATCHED_UNITS = 16;
+/** Compared at once: two of them stay in the processor's cache. */
+const COMPARE_BYTES = 256 << 10;
+/** Runs up to this many blocks take their place in one transaction with others, so many of them. */
+const SHORT_BLOCKS = 64;
+const MOST_SHORT = 256;
 /** Rounds of matching; each gains something or is the last. */
 const MOST_PASSES = 16;
 
@@ -60,25 +65,35 @@ export function dedupe(editor: Editor, starts: readonly DedupeStart[], options: 
   return new Dedupe(editor, options).run(starts);
 }
 
-/** A short run turned out to need several steps. */
-class NotAtOnce extends Error {}
+/** Blocks [first, end) of one file for those `shift` further on in another: compared, and equal. */
+interface Equal {
+  readonly from: number;
+  readonly to: number;
+  readonly first: number;
+  readonly end: number;
+  readonly shift: number;
+}
 
 class Dedupe {
   readonly #editor: Editor;
   readonly #options: DedupeOptions;
   readonly #index: BlockIndex;
-  readonly #batch: Batch;
   readonly #blockSize: number;
   readonly #minBlocks: number;
-  readonly #left = new Uint32Array(COMPARE_BYTES / 4);
-  readonly #right = new Uint32Array(COMPARE_BYTES / 4);
+  readonly #left: Window;
+  readonly #right: Window;
+  /** Short runs that wait for a transaction, and how many of them one may take. */
+  #short: Equal[] = [];
+  readonly #seen = new Set<number>();
+  #mostShort = MOST_SHORT;
   readonly #result: DedupeResult = { files: 0, bytes: 0, runs: 0, sharedBytes: 0, savedBytes: 0, different: 0 };
 
   constructor(editor: Editor, options: DedupeOptions) {
     this.#editor = editor;
     this.#options = options;
     this.#index = new BlockIndex(editor);
-    this.#batch = new Batch(editor);
+    this.#left = new Window(editor.data, COMPARE_BYTES);
+    this.#right = new Window(editor.data, COMPARE_BYTES);
     this.#blockSize = editor.volume.geometry.blockSize;
     this.#minBlocks = Math.max(1, Math.ceil((options.minBytes ?? DEFAULT_MIN_BYTES) / this.#blockSize));
   }
@@ -89,7 +104,7 @@ class Dedupe {
     const before = space.countFree(volume.cache);
     for (let pass = 0; pass < MOST_PASSES; pass++) {
       if (pass > 0) this.#index.refresh();
-      const runs = planRuns(this.#index, this.#minBlocks);
+      const runs = planRuns(this.#index, this.#minBlocks, SHORT_BLOCKS);
       let total = 0;
       for (const run of runs) total += run.count * this.#blockSize;
       let done = 0;
@@ -99,7 +114,7 @@ class Dedupe {
         done += run.count * this.#blockSize;
         this.#options.progress?.('share', done, total);
       }
-      this.#batch.flush();
+      this.#shareShort();
       if (gained === 0) break;
     }
     this.#result.savedBytes = (space.countFree(volume.cache) - before) * this.#blockSize;
@@ -107,38 +122,74 @@ class Dedupe {
   }
 
   #collect(starts: readonly DedupeStart[]): void {
-    const seen = new Set<number>();
-    const failed = (error: unknown): void => {
-      const isTold = error instanceof CadastreError && error.family === 'corrupt' && this.#options.failed;
-      if (!isTold) throw error;
-      this.#options.failed?.(error);
-    };
-    const add = (inode: Inode): void => {
-      // As the kernel: blocks of an immutable file are not exchanged, even for equal ones.
-      const isLeftOut = (inode.core.flags & (INODE_FLAG.REALTIME | INODE_FLAG.IMMUTABLE)) !== 0;
-      if (!inode.isFile || isLeftOut || inode.size === 0 || seen.has(inode.number)) return;
-      seen.add(inode.number);
-      try {
-        this.#index.add(inode);
-      } catch (error) {
-        failed(error);
-      }
-      this.#options.progress?.('index', this.#index.count * this.#blockSize, undefined);
-    };
-    for (const { inode, path } of starts) {
-      if (!inode.isDirectory) add(inode);
-      else {
-        walkTree(this.#editor.volume, inode, path, {
-          enter: ({ inode: each }) => {
-            add(each);
-            return true;
-          },
-          failed,
-        });
+    const { volume } = this.#editor;
+    const whole = starts.find(({ inode }) => inode.number === volume.geometry.rootInode);
+    if (whole) this.#collectAll();
+    else {
+      for (const { inode, path } of starts) {
+        const failed = (error: unknown): void => this.#tell(error, path);
+        if (!inode.isDirectory) this.#trying(inode, failed);
+        else {
+          walkTree(volume, inode, path, {
+            enter: ({ inode: each, path: at }) => {
+              this.#trying(each, (error) => this.#tell(error, at));
+              return true;
+            },
+            failed: (error, at) => this.#tell(error, at),
+          });
+        }
       }
     }
     this.#result.files = this.#index.inodes.length;
     this.#result.bytes = this.#index.count * this.#blockSize;
+  }
+
+  /** All files of the image: in the order of the disk, without looking at names. */
+  #collectAll(): void {
+    const { volume } = this.#editor;
+    const system = systemInodes(volume);
+    const failures: unknown[] = [];
+    const failed = (error: unknown): void => {
+      if (!this.#isTold(error)) throw error;
+      failures.push(error);
+    };
+    forEachInode(volume, {
+      visit: (inode) => {
+        if (inode.core.nlink > 0 && !system.has(inode.number)) this.#trying(inode, failed);
+      },
+      failed,
+    });
+    const wanted = new Set<number>();
+    for (const error of failures) if (error instanceof CadastreError) wanted.add(error.where.inode ?? -1);
+    const paths = failures.length > 0 ? findPaths(volume, wanted) : undefined;
+    for (const error of failures) {
+      const inode = error instanceof CadastreError ? error.where.inode : undefined;
+      this.#tell(error, inode === undefined ? undefined : paths?.get(inode));
+    }
+  }
+
+  /** Index a file, unless it cannot or may not share blocks, or was met before. */
+  #trying(inode: Inode, failed: (error: unknown) => void): void {
+    // As the kernel: blocks of an immutable file are not exchanged, even for equal ones.
+    const isLeftOut = (inode.core.flags & (INODE_FLAG.REALTIME | INODE_FLAG.IMMUTABLE)) !== 0;
+    if (!inode.isFile || isLeftOut || inode.size === 0 || this.#seen.has(inode.number)) return;
+    this.#seen.add(inode.number);
+    try {
+      this.#index.add(inode);
+    } catch (error) {
+      failed(error instanceof CadastreError ? withInode(error, inode.number) : error);
+    }
+    this.#options.progress?.('index', this.#index.count * this.#blockSize, undefined);
+  }
+
+  #isTold(error: unknown): boolean {
+    return error instanceof CadastreError && error.family === 'corrupt' && this.#options.failed !== undefined;
+  }
+
+  #tell(error: unknown, path: Uint8Array | undefined): void {
+    const named = path ? atPath(error, path) : error;
+    if (!(named instanceof CadastreError) || !this.#isTold(named)) throw named;
+    this.#options.failed?.(named);
   }
 
   /** Compare a run and share what is equal of it. @returns blocks that were shared. */
@@ -179,10 +230,8 @@ class Dedupe {
   #compare(a: number, b: number, count: number): number {
     const { geometry } = this.#editor.volume;
     const length = count * this.#blockSize;
-    this.#editor.data.read(geometry.fsBlockToByte(a), new Uint8Array(this.#left.buffer, 0, length));
-    this.#editor.data.read(geometry.fsBlockToByte(b), new Uint8Array(this.#right.buffer, 0, length));
-    const left = this.#left;
-    const right = this.#right;
+    const left = this.#left.words(geometry.fsBlockToByte(a), length);
+    const right = this.#right.words(geometry.fsBlockToByte(b), length);
     const words = length / 4;
     for (let i = 0; i < words; i++) {
       if (left[i] !== right[i]) return Math.floor((4 * i) / this.#blockSize);
@@ -190,39 +239,64 @@ class Dedupe {
     return count;
   }
 
-  /** @returns blocks that will be shared, at the latest when the batch is flushed, and were not before. */
+  /** @returns blocks that will be shared, at the latest with `#shareShort`, and were not before. */
   #share({ source, target }: Run, skip: number, count: number): number {
     const { inodes, file, fileBlock, place } = this.#index;
     let fresh = 0;
     for (let i = skip; i < skip + count; i++) if (place[source + i] !== place[target + i]) fresh++;
     if (fresh === 0) return 0;
-    const from = inodes[file[source]!]!;
-    const to = inodes[file[target]!]!;
     const first = fileBlock[source]! + skip;
-    const shift = fileBlock[target]! - fileBlock[source]!;
-    const end = first + count;
-    const editor = this.#editor;
-    const inSteps = (): void => {
-      for (let at = first; at < end; ) {
-        at = editor.transactSized((tx, units) => shareStep(editor, tx, from, to, at, end, shift, units));
-      }
+    const equal: Equal = {
+      from: inodes[file[source]!]!,
+      to: inodes[file[target]!]!,
+      first,
+      end: first + count,
+      shift: fileBlock[target]! - fileBlock[source]!,
     };
-    if (count > BATCHED_BLOCKS) {
-      this.#batch.flush();
-      inSteps();
+    if (count > SHORT_BLOCKS) {
+      this.#shareShort();
+      this.#inSteps(equal);
     } else {
-      this.#batch.add({
-        run: (tx) => {
-          if (shareStep(editor, tx, from, to, first, end, shift, BATCHED_UNITS) < end) throw new NotAtOnce();
-        },
-        failed: (error) => {
-          if (!(error instanceof NotAtOnce) && !isLogFull(error)) throw error;
-          inSteps();
-        },
-      });
+      this.#short.push(equal);
+      if (this.#short.length >= this.#mostShort) this.#shareShort();
     }
     this.#result.runs++;
     this.#result.sharedBytes += fresh * this.#blockSize;
     return fresh;
   }
+
+  #inSteps({ from, to, first, end, shift }: Equal): void {
+    const editor = this.#editor;
+    for (let at = first; at < end; ) {
+      at = editor.transactSized((tx, units) => shareStep(editor, tx, from, to, at, end, shift, units));
+    }
+  }
+
+  /** All short runs that wait, in one transaction; in steps where log or image have no room for that. */
+  #shareShort(): void {
+    const editor = this.#editor;
+    const waiting = this.#short;
+    if (waiting.length === 0) return;
+    this.#short = [];
+    try {
+      editor.transact((tx) => {
+        const ledger = new SharingLedger();
+        for (const { from, to, first, end, shift } of waiting) {
+          shareWhole(editor, tx, from, to, first, end, shift, ledger);
+        }
+        ledger.settle(tx, editor.space);
+      });
+    } catch (error) {
+      // A full image may still have room for one at a time: each gives blocks back.
+      if (!(error instanceof CadastreError) || error.family !== 'no-space') throw error;
+      if (isLogFull(error)) this.#mostShort = Math.max(1, waiting.length >> 2);
+      for (const each of waiting) this.#inSteps(each);
+    }
+  }
+}
+
+function withInode(error: CadastreError, inode: number): CadastreError {
+  if (error.where.inode !== undefined) return error;
+  const { family, code, message, where, expected, found } = error;
+  return new CadastreError(family, code, message, { where: { ...where, inode }, expected, found, cause: error });
 }

@@ -22,10 +22,18 @@ export interface Run {
 /** Roots of the same fingerprint that are tried. */
 const MOST_CANDIDATES = 32;
 
-/** @param minBlocks shortest run. @returns runs, the longest first. */
-export function planRuns(index: BlockIndex, minBlocks: number): Run[] {
+/**
+ * @param minBlocks shortest run. @param shortBlocks runs up to this length are short.
+ * @returns runs: the longest first, the short ones behind them in the order in which they lie on the disk, so that neighbours are
+ * read together.
+ */
+export function planRuns(index: BlockIndex, minBlocks: number, shortBlocks: number): Run[] {
+  const { place } = index;
   const runs = new Matcher(index).plan(minBlocks);
-  return runs.sort((a, b) => b.count - a.count || a.target - b.target);
+  return runs.sort((a, b) => {
+    if (a.count > shortBlocks || b.count > shortBlocks) return b.count - a.count || a.target - b.target;
+    return place[a.target]! - place[b.target]! || a.target - b.target;
+  });
 }
 
 class Matcher {
