@@ -17,6 +17,7 @@ import {
   damaged,
   edit,
   editHeader,
+  editInode,
   editTreeBlock,
   inodeByte,
   makeSpecimen,
@@ -26,13 +27,16 @@ import {
 import { check } from '../../check/check.ts';
 import { RunList } from '../../check/rows.ts';
 import type { Device } from '../../device/device.ts';
+import { deviceError } from '../../errors.ts';
 import type { MkfsOptions } from '../../mkfs/options.ts';
 import { Volume } from '../../volume/volume.ts';
+import { ForkExtents } from '../pending.ts';
 import { PlanDevice } from '../plan-device.ts';
 import { RepairReport } from '../report.ts';
 import { RepairState } from '../state.ts';
 import { rebuildGroups } from './rebuild.ts';
 import { cover } from './runs.ts';
+import { sameRows } from './tables.ts';
 
 const hasXfsRepair = requireOracle('xfsprogs');
 
@@ -163,6 +167,77 @@ describe.each(KINDS.map(([name]) => name))('%s', (kind) => {
       }),
       { numRuns: Number(process.env.CADASTRE_HUNT ?? 12) },
     );
+  });
+});
+
+describe('claims', () => {
+  it('of a few changed inodes are put together as if all were looked at again', () => {
+    for (const kind of ['xfs', 'xfs with a register', 'cadastre']) {
+      const specimen = specimenOf(kind);
+      const { geometry, inodes } = specimen;
+      const plan = new PlanDevice(specimen.device);
+      const first = check(plan);
+      const state = new RepairState(plan, geometry, first, new RepairReport(), {});
+      expect(state.claims.changedAgs.size).toBe(0);
+      const extents = new ForkExtents();
+      extents.push(0, state.free.take(3, 3)!.fsBlock, 3, false);
+      extents.push(9, state.free.take(2, 2)!.fsBlock, 2, true);
+      state.setFork({ inode: inodes['/frag']!, attr: false, extents });
+      state.setFork({ inode: inodes['/attrs']!, attr: true, extents: new ForkExtents() });
+      editInode(specimen, plan, '/fifo', (core) => {
+        core.nlink = 7;
+      });
+      state.planChanged(inodes['/fifo']!);
+      const few = state.claims;
+      expect(few.changedAgs.size).toBeGreaterThan(0);
+      state.planChanged();
+      const all = state.claims;
+      expect(few.tables.every((table, ag) => sameRows(table, all.tables[ag]!))).toBe(true);
+      expect([...few.inodes.nlink]).toEqual([...all.inodes.nlink]);
+      expect([...few.inodes.mode]).toEqual([...all.inodes.mode]);
+      expect([...few.changedAgs]).toEqual([...all.changedAgs]);
+    }
+  });
+});
+
+describe('a device that fails', () => {
+  it('costs what stood there and nothing else', () => {
+    for (const kind of ['xfs', 'cadastre']) {
+      const specimen = specimenOf(kind);
+      const { geometry } = specimen;
+      const lost = [geometry.agHeaderDaddr(0, 2) * 512, geometry.agBlockToByte(1, 1), geometry.agBlockToByte(0, 2)];
+      const device = damaged(specimen);
+      const read = device.read.bind(device);
+      device.read = (offset, into) => {
+        for (const byte of lost) {
+          if (offset < byte + 512 && offset + into.length > byte) throw deviceError('EIO', 'unreadable sector');
+        }
+        read(offset, into);
+      };
+      expectWhole(specimen, device);
+    }
+  });
+});
+
+describe('lists of unlinked inodes', () => {
+  it('are emptied; the inodes stay for the next stage', () => {
+    const specimen = specimenOf('xfs');
+    const device = damaged(specimen);
+    // Two inodes without a name, one behind the other.
+    const [first, second] = [specimen.inodes['/fifo']!, specimen.inodes['/small-attr']!];
+    const { geometry } = specimen;
+    editInode(specimen, device, '/fifo', (core) => {
+      core.nlink = 0;
+      core.nextUnlinked = geometry.agInodeOfInode(second);
+    });
+    editInode(specimen, device, '/small-attr', (core) => {
+      core.nlink = 0;
+    });
+    const agInode = geometry.agInodeOfInode(first);
+    editHeader(specimen, device, 0, 2, (view) => view.setUint32(40 + 4 * (agInode % 64), agInode));
+    const { before, after } = mendGroups(device);
+    expect(before.damaged.codes.has('UNLINKED_LIST')).toBe(true);
+    expect([...after.damaged.codes.keys()]).toEqual(['LINK_COUNT']);
   });
 });
 

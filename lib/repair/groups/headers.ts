@@ -16,6 +16,7 @@ import type { RunList } from '../../check/rows.ts';
 import type { Device } from '../../device/device.ts';
 import type { TreeName } from '../../space/allocation-group.ts';
 import type { ChunkRecords } from './ag-records.ts';
+import { readInto } from './block-scan.ts';
 
 /** A tree of the AG as the headers describe it. */
 export interface TreeRoot {
@@ -122,10 +123,10 @@ function longest(free: RunList): number {
   return most;
 }
 
-/** The AGF and the AGI of an AG as bytes, whatever they hold. */
+/** The AGF or the AGI of an AG as bytes, whatever they hold; zeroes when the device cannot read them. */
 export function readHeader(device: Device, geometry: Geometry, ag: number, sector: 1 | 2): DataView {
   const bytes = new Uint8Array(geometry.sectorSize);
-  device.read(geometry.agHeaderDaddr(ag, sector) * BASIC_BLOCK, bytes);
+  if (!readInto(device, geometry.agHeaderDaddr(ag, sector) * BASIC_BLOCK, bytes)) bytes.fill(0);
   return new DataView(bytes.buffer);
 }
 
