@@ -166,6 +166,8 @@ class Judge {
     if (witness.isRegisteredTo(start, count, inode, attr)) {
       // Both name these blocks, at different places of the file.
       if (doubted || (file + count > sizeBlocks && !this.#isRegisteredBeyond(start, count))) return false;
+      // The fork has them at the register's place as well: a collision with itself, for stage 2.
+      if (this.#hasTwice(file, start, count)) return true;
       if (this.#fillsGap(start, count)) return false;
       this.#uncertain.push([file, count]);
       return true;
@@ -179,6 +181,19 @@ class Judge {
     if (!hasHome) return this.#isNamed(file, count) || !(free === count && witness.registerWhole);
     if (isOthers) return witness.isClaimedByOthers(start, count, inode, attr);
     return free !== count && !doubted;
+  }
+
+  /** Do two records of the fork claim a block of the range? */
+  #hasTwice(file: number, start: number, count: number): boolean {
+    const { records } = this.#reading;
+    this.#budget -= records.length;
+    if (this.#budget < 0) return false;
+    for (let i = 0; i < records.length; i++) {
+      const from = records.startBlock[i]!;
+      const overlaps = from < start + count && from + records.blockCount[i]! > start;
+      if (overlaps && records.fileBlock[i]! - from !== file - start) return true;
+    }
+    return false;
   }
 
   /**
