@@ -12,7 +12,7 @@ import { Hand } from './scenes.ts';
 import { blocksOf, makeWorld, VARIANTS, type Variant, type World } from './world.ts';
 
 const FILES = ['/a', '/b', '/c', '/d', '/e', '/two', '/pre', '/frag', '/frag2', '/shared', '/clone'];
-const RUNS = Number(process.env.RUNS ?? 12);
+const RUNS = Number(process.env.RUNS ?? 8);
 /** Blocks that are aimed at: all that is in use in AG 0, and some free ones behind. */
 const REACH = 230;
 
