@@ -10,13 +10,16 @@
  * R3. The second repair finds nothing to do: the plan was checked by the same check that begins the next one.
  */
 import type { Geometry } from '../../formats/geometry.ts';
+import { inodeCoreFault } from '../../formats/inode-verify.ts';
 import { type CheckResult, check } from '../check/check.ts';
 import { Cancelled, CheckContext } from '../check/context.ts';
+import { NONE } from '../check/inode-table.ts';
 import { observeLog } from '../check/observe/log.ts';
 import { observePrimary } from '../check/observe/superblocks.ts';
 import { pathsOf } from '../check/paths.ts';
 import { ProblemLog } from '../check/problems.ts';
 import type { Device } from '../device/device.ts';
+import { CadastreError, corrupt } from '../errors.ts';
 import { settleDisputes } from './disputes/disputes.ts';
 import { writeForks } from './forks/write-forks.ts';
 import { rebuildGroups } from './groups/rebuild.ts';
@@ -26,6 +29,7 @@ import { cutLostTail } from './lost-tail.ts';
 import { mendNames } from './names/names.ts';
 import { PlanDevice } from './plan-device.ts';
 import { RepairReport, type RepairResult } from './report.ts';
+import { readSlot } from './slot.ts';
 import { type RepairOptions, RepairState } from './state.ts';
 import { findSuperblock } from './superblock.ts';
 import { dropWildLsns, needsLaterLog } from './wild-lsn.ts';
@@ -36,7 +40,7 @@ const DEFAULT_MAX_PROBLEMS = 1000;
 
 /**
  * Repair an image. The result says what was found, decided, changed and lost.
- * Throws `corrupt` NO_SUPERBLOCK, LOG_REPLAY; `unsupported` for what is not handled; ENOSPC, which says how much is missing;
+ * Throws `corrupt` NO_SUPERBLOCK, NO_FIT, LOG_REPLAY; `unsupported` for what is not handled; ENOSPC, which says how much is missing;
  * `Cancelled`. The device is unchanged then. `device` errors while it is written leave what a crash would.
  */
 export function repair(device: Device, options: RepairOptions = {}): RepairResult {
@@ -61,6 +65,15 @@ class Repair {
     const { geometry, lower } = this.#prepare();
     let first = this.#check('check', lower);
     let base = lower;
+    if (!fitsAnything(first)) {
+      throw corrupt(
+        'NO_FIT',
+        'the superblock fits nothing in the image: no AG header and no root directory is where it says',
+        {
+          where: { ag: 0, structure: 'Superblock' },
+        },
+      );
+    }
     if (needsLaterLog(first)) {
       const { cycle } = first.observed!.context.latest!;
       const fresh = planFreshLog(lower, geometry, cycle);
@@ -197,5 +210,24 @@ class Repair {
     for (const step of this.#steps) step(device);
     if (plan.isUnchanged || !last.observed) return;
     writeOut(device, plan, geometry, begun, last.observed, this.#options);
+  }
+}
+
+/**
+ * Something in the image is as the superblock says. If nothing is, it is the superblock of something else, and a repair by it
+ * would clear everything.
+ */
+function fitsAnything({ observed }: CheckResult): boolean {
+  if (!observed || observed.headers.some(({ agf, agi }) => agf || agi)) return true;
+  const { inodes, context } = observed;
+  if (inodes.indexOf(context.geometry.rootInode) !== NONE) return true;
+  try {
+    const { device, geometry } = context;
+    return (
+      inodeCoreFault(readSlot(device, geometry, geometry.rootInode), 0, geometry, geometry.rootInode) === undefined
+    );
+  } catch (error) {
+    if (error instanceof CadastreError) return false;
+    throw error;
   }
 }

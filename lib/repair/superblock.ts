@@ -8,13 +8,12 @@
  * Copies are looked for where the primary says, where images usually have them, and at last on the whole device.
  */
 import { AGF_MAGIC, AGI_MAGIC } from '../../formats/ag-headers.ts';
-import type { Fault } from '../../formats/block-type.ts';
 import { sealCrc } from '../../formats/checksum.ts';
 import { Geometry } from '../../formats/geometry.ts';
 import { InodeCore, MODE, S_IFMT } from '../../formats/inode.ts';
 import { inodeCoreFault } from '../../formats/inode-verify.ts';
 import { NULL64 } from '../../formats/struct.ts';
-import { FEATURES2_REQUIRED, INCOMPAT, Superblock, VERSION, VERSION_REQUIRED } from '../../formats/superblock.ts';
+import { INCOMPAT, Superblock, VERSION } from '../../formats/superblock.ts';
 import {
   dialectOfMagic,
   expectedRootInode,
@@ -23,12 +22,11 @@ import {
   type SuperblockView,
   verifySuperblock,
 } from '../../formats/superblock-verify.ts';
-import { check } from '../check/check.ts';
 import type { Device } from '../device/device.ts';
 import { CadastreError, corrupt, unsupported } from '../errors.ts';
 import { readHead } from '../volume/open.ts';
-import { PlanDevice } from './plan-device.ts';
 import { readSlot } from './slot.ts';
+import { betterThan, guessAlone, misfit } from './superblock-guess.ts';
 
 /** Image size to verify with: whether the image was cut short is another question. */
 const ANY_SIZE = 2 ** 53;
@@ -101,15 +99,19 @@ export function findSuperblock(device: Device, progress?: (done: number, total: 
   const own = keyOf(head);
   if (primary.verifies) {
     const supporters = copies.filter((copy) => copy.key === own).length;
-    const isAlone = copies.length === 0 && (sbOf(head).agcount === 1 || probe(device, head) > 2);
+    if (copies.length === 0 && sbOf(head).agcount === 1) {
+      const better = betterThan(device, head);
+      return finish(device, better?.sector ?? head, head, better?.changes ?? []);
+    }
+    const isAlone = copies.length === 0 && probe(device, head) > 2;
     if (isAlone || (supporters > 0 && supporters * 2 >= copies.length)) return finish(device, head, head, []);
   }
   if (copies.length === 0) copies = searchCopies(device, head, progress);
   const best = elect(device, copies);
   if (!best) {
     if (primary.verifies) return finish(device, head, head, []);
-    const healed = healAlone(head);
-    if (healed) return finish(device, healed.bytes, head, healed.changes);
+    const guess = guessAlone(device, head);
+    if (guess) return finish(device, guess.sector, head, guess.changes);
     if (primary.refusal) throw unsupported(primary.refusal.code, primary.refusal.message);
     throw corrupt('NO_SUPERBLOCK', 'no superblock was found: neither the primary nor any copy of it in the image', {
       where: { structure: 'Superblock' },
@@ -274,16 +276,6 @@ function probe(device: Device, bytes: Uint8Array): number {
   return score;
 }
 
-/** How much in the image speaks against this primary: problems of a check that takes it for granted. */
-function misfit(device: Device, primary: Uint8Array): number {
-  const plan = new PlanDevice(device);
-  const { dblocks, blocksize, sectsize } = sbOf(primary);
-  plan.resize(dblocks * blocksize);
-  plan.write(0, primary.subarray(0, sectsize));
-  const { observed, problemCount } = check(plan, { ignoreLog: true, maxProblems: 0 });
-  return observed ? problemCount : Number.POSITIVE_INFINITY;
-}
-
 /** The broken primary is the head of the same image: what only it has may be believed. */
 function isRelated(head: Uint8Array, copy: Uint8Array): boolean {
   if (head.length < MIN_SECTOR) return false;
@@ -334,51 +326,6 @@ function differences(found: Uint8Array, expected: Uint8Array): string[] {
     out.push("the primary superblock's uuid was another one than that of all copies");
   }
   return out;
-}
-
-/** A primary without copies that breaks rules: fields that follow from others are computed. */
-function healAlone(head: Uint8Array): { bytes: Uint8Array; changes: string[] } | undefined {
-  if (head.length < MIN_SECTOR || !dialectOfMagic(sbOf(head).magicnum)) return undefined;
-  const bytes = head.slice();
-  const sb = sbOf(bytes);
-  const changes: string[] = [];
-  const isFixable = (each: Fault): boolean =>
-    typeof each.expected === 'number' && ([...DERIVED, 'inoalignmt', 'spinoAlign'] as string[]).includes(each.field);
-  const set = (field: string, value: number): void => {
-    changes.push(`the superblock's ${field} was ${sb[field as NumberField]}, it must be ${value}`);
-    sb[field as NumberField] = value;
-  };
-  const fromLog = (field: 'blocksize' | 'sectsize' | 'inodesize', log: number, low: number, high: number): void => {
-    const value = sb[field];
-    if ((value & (value - 1)) === 0 && value >= low && value <= high) return;
-    if (2 ** log >= low && 2 ** log <= high) set(field, 2 ** log);
-  };
-  fromLog('blocksize', sb.blocklog, 1024, 65536);
-  fromLog('sectsize', sb.sectlog, 512, 32768);
-  fromLog('inodesize', sb.inodelog, 512, 2048);
-  for (let round = 0; round < 8; round++) {
-    if (sb.sectsize >= MIN_SECTOR && sb.sectsize <= bytes.length) {
-      sealCrc(bytes.subarray(0, sb.sectsize), Superblock.offsets.crc);
-    }
-    const { dialect, refusal, fatal } = verifySuperblock(bytes, ANY_SIZE);
-    if (!dialect || refusal) return undefined;
-    if (fatal.length === 0) {
-      if (changes.length === 0) changes.push("the superblock's checksum was wrong");
-      return { bytes, changes };
-    }
-    const fault = fatal.find(isFixable);
-    if (fault) set(fault.field, Number(fault.expected));
-    else if (fatal.some((each) => each.field === 'inprogress')) {
-      sb.inprogress = 0;
-      changes.push("the superblock's inprogress was set");
-    } else if (fatal.some((each) => each.field === 'versionnum')) {
-      sb.versionnum = (sb.versionnum | VERSION_REQUIRED) & ~VERSION.SHARED;
-      changes.push("the superblock's versionnum lacked bits that every image has");
-    } else if (fatal.some((each) => each.field === 'features2'))
-      set('features2', (sb.features2 | FEATURES2_REQUIRED) >>> 0);
-    else return undefined;
-  }
-  return undefined;
 }
 
 /** The last touches: fields that the primary alone has. */

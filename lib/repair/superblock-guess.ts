@@ -1,0 +1,267 @@
+/**
+ * A superblock that has no copy to be compared with: an image of one AG, or one whose copies are gone as well. One field at
+ * a time is taken to be damaged and replaced by what it could have been; what verifies then is judged by a check of the image.
+ */
+import { AGF_MAGIC, Agf } from '../../formats/ag-headers.ts';
+import { sealCrc } from '../../formats/checksum.ts';
+import { DIALECTS } from '../../formats/dialect.ts';
+import { LOG_BB, LOG_RECORD_MAGIC, LogRecordHeader } from '../../formats/log.ts';
+import {
+  FEATURES2_REQUIRED,
+  INCOMPAT,
+  RO_COMPAT,
+  Superblock,
+  VERSION,
+  VERSION_REQUIRED,
+} from '../../formats/superblock.ts';
+import {
+  dialectOfMagic,
+  expectedRootInode,
+  MIN_SECTOR,
+  type SuperblockView,
+  verifySuperblock,
+} from '../../formats/superblock-verify.ts';
+import { check } from '../check/check.ts';
+import type { Device } from '../device/device.ts';
+import { CadastreError } from '../errors.ts';
+import { PlanDevice } from './plan-device.ts';
+
+const ANY_SIZE = 2 ** 53;
+/** Fields that follow from others: the verifier says what they must be. */
+const DERIVED = new Set([
+  'blocklog',
+  'sectlog',
+  'inodelog',
+  'inopblock',
+  'inopblog',
+  'agblklog',
+  'badFeatures2',
+  'inoalignmt',
+  'spinoAlign',
+]);
+/** Fewer problems than these are no reason to doubt a superblock that verifies. */
+const SUSPICIOUS = 8;
+/** By so much a guess must be better than what verifies as it is. */
+const CLEARLY = 4;
+/** Where a log is looked for. */
+const LOG_SEARCH_BYTES = 64 << 20;
+const CHUNK = 1 << 20;
+/** Greatest alignment of inode chunks: 64 inodes of 2 KiB in blocks of 1 KiB. */
+const MOST_ALIGNMENT = 128;
+
+export interface Guess {
+  readonly sector: Uint8Array;
+  /** What was changed, a line each. */
+  readonly changes: readonly string[];
+}
+
+type Change = (sb: SuperblockView) => void;
+type Variation = readonly [what: string, change: Change];
+
+/** How much in the image speaks against this primary: problems of a check that takes it for granted. */
+export function misfit(device: Device, primary: Uint8Array): number {
+  const plan = new PlanDevice(device);
+  const { dblocks, blocksize, sectsize } = sbOf(primary);
+  plan.resize(dblocks * blocksize);
+  plan.write(0, primary.subarray(0, sectsize));
+  const { observed, problemCount } = check(plan, { ignoreLog: true, maxProblems: 0 });
+  return observed ? problemCount : Number.POSITIVE_INFINITY;
+}
+
+/** A primary that breaks rules, with the one field changed that makes most of the image fit it. */
+export function guessAlone(device: Device, head: Uint8Array): Guess | undefined {
+  if (head.length < MIN_SECTOR || isEmpty(head)) return undefined;
+  const variations = [...uuids(device, head), ...sizes(device, head), ...flags(head)];
+  return best(device, head, [['its checksum', () => {}], ...variations]);
+}
+
+/** Another primary, when the one that verifies fits the image badly. */
+export function betterThan(device: Device, head: Uint8Array): Guess | undefined {
+  const now = misfit(device, head);
+  if (now < SUSPICIOUS) return undefined;
+  const guess = best(device, head, [...uuids(device, head), ...flags(head)]);
+  return guess && misfit(device, guess.sector) * CLEARLY <= now ? guess : undefined;
+}
+
+const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+const sbOf = (bytes: Uint8Array): SuperblockView => Superblock.at(viewOf(bytes));
+const isEmpty = (bytes: Uint8Array): boolean => bytes.subarray(0, MIN_SECTOR).every((byte) => byte === 0);
+
+function best(device: Device, head: Uint8Array, variations: readonly Variation[]): Guess | undefined {
+  const known = new Set<string>();
+  let found: Guess | undefined;
+  let least = Number.POSITIVE_INFINITY;
+  for (const [what, change] of variations) {
+    const sector = settle(head, change);
+    const key = sector?.join();
+    if (!sector || !key || known.has(key)) continue;
+    known.add(key);
+    const problems = misfit(device, sector);
+    if (problems >= least) continue;
+    least = problems;
+    found = { sector, changes: [`the superblock has no copy to compare with: ${what} was taken to be damaged`] };
+    if (problems === 0) break;
+  }
+  return found;
+}
+
+/** Make the change, and what follows from it; undefined when that does not verify. */
+function settle(head: Uint8Array, change: Change): Uint8Array | undefined {
+  const bytes = head.slice();
+  const sb = sbOf(bytes);
+  change(sb);
+  sb.inprogress = 0;
+  for (let round = 0; round < 12; round++) {
+    const { sectsize } = sb;
+    if (sectsize < MIN_SECTOR || sectsize > bytes.length) return undefined;
+    sealCrc(bytes.subarray(0, sectsize), Superblock.offsets.crc);
+    const { dialect, refusal, fatal } = verifySuperblock(bytes, ANY_SIZE);
+    if (!dialect || refusal) return undefined;
+    if (fatal.length === 0) return bytes.slice(0, sectsize);
+    if (fatal.every(({ field }) => field === 'rootino')) {
+      sb.rootino = expectedRootInode(sb);
+      continue;
+    }
+    const next = fatal.find(({ field, expected }) => DERIVED.has(field) && typeof expected === 'number');
+    if (!next) return undefined;
+    (sb as unknown as Record<string, number>)[next.field] = Number(next.expected);
+  }
+  return undefined;
+}
+
+/** The uuid that the headers of AG 0 carry. */
+function uuids(device: Device, head: Uint8Array): Variation[] {
+  const bytes = new Uint8Array(MIN_SECTOR);
+  if (!read(device, sbOf(head).sectsize, bytes) || viewOf(bytes).getUint32(0) !== AGF_MAGIC) return [];
+  const { uuid } = Agf.at(viewOf(bytes));
+  const none = new Uint8Array(uuid.length);
+  return [
+    [
+      'uuid',
+      (to) => Object.assign(to, (to.featuresIncompat & INCOMPAT.META_UUID) === 0 ? { uuid } : { metaUuid: uuid }),
+    ],
+    ['metaUuid', (to) => Object.assign(to, { metaUuid: none })],
+  ];
+}
+
+/** Everything that says where things are. */
+function sizes(device: Device, head: Uint8Array): Variation[] {
+  const out: Variation[] = [];
+  const sb = sbOf(head);
+  for (let log = 10; log <= 16; log++) {
+    out.push(['blocksize', (to) => Object.assign(to, { blocksize: 2 ** log, blocklog: log })]);
+  }
+  for (let log = 9; log <= 15; log++) {
+    out.push(['sectsize', (to) => Object.assign(to, { sectsize: 2 ** log, sectlog: log })]);
+  }
+  for (let log = 9; log <= 11; log++) {
+    out.push(['inodesize', (to) => Object.assign(to, { inodesize: 2 ** log, inodelog: log })]);
+  }
+  const lengths = new Set([sb.dblocks, sb.agblocks, agLength(device, sb), Math.floor(device.size / sb.blocksize)]);
+  for (const length of lengths) {
+    if (!(length > 0 && length < 2 ** 32)) continue;
+    out.push(['dblocks', (to) => Object.assign(to, { dblocks: length })]);
+    out.push(['agblocks', (to) => Object.assign(to, { agblocks: length })]);
+  }
+  for (const count of [1, Math.ceil(sb.dblocks / sb.agblocks)]) {
+    if (count > 0 && count < 2 ** 20) out.push(['agcount', (to) => Object.assign(to, { agcount: count })]);
+  }
+  out.push(['rblocks', (to) => Object.assign(to, { rblocks: 0 })]);
+  const start = findLog(device, sb);
+  if (start !== undefined) out.push(['logstart', (to) => Object.assign(to, { logstart: start })]);
+  out.push(...logLengths(head));
+  for (const unit of [1, 0, sb.blocksize]) out.push(['logsunit', (to) => Object.assign(to, { logsunit: unit })]);
+  return out;
+}
+
+/** Everything that says what things mean. */
+function flags(head: Uint8Array): Variation[] {
+  const sb = sbOf(head);
+  const out: Variation[] = [];
+  for (const { magic } of DIALECTS) out.push(['magicnum', (to) => Object.assign(to, { magicnum: magic })]);
+  const loose = sb.versionnum & (VERSION.ATTR | VERSION.QUOTA);
+  for (const more of [0, VERSION.SECTOR, VERSION.DALIGN]) {
+    const versionnum = VERSION.NUMBER | VERSION_REQUIRED | loose | more;
+    out.push(['versionnum', (to) => Object.assign(to, { versionnum })]);
+  }
+  out.push(['unit', (to) => Object.assign(to, { unit: 0, width: 0, versionnum: to.versionnum & ~VERSION.DALIGN })]);
+  for (let log = 0; log <= 6; log++) out.push(['dirblklog', (to) => Object.assign(to, { dirblklog: log })]);
+  out.push([
+    'features2',
+    (to) => Object.assign(to, { features2: FEATURES2_REQUIRED, badFeatures2: FEATURES2_REQUIRED }),
+  ]);
+  const dialect = dialectOfMagic(sb.magicnum) ?? DIALECTS[0]!;
+  const { requiredRoCompat, knownRoCompat, requiredIncompat, knownIncompat } = dialect;
+  const ro = sb.featuresRoCompat & knownRoCompat;
+  const incompat = sb.featuresIncompat & knownIncompat;
+  const withRo = (bits: number): Variation => [
+    'featuresRoCompat',
+    (to) => Object.assign(to, { featuresRoCompat: bits >>> 0 }),
+  ];
+  const withIncompat = (bits: number): Variation => [
+    'featuresIncompat',
+    (to) => Object.assign(to, { featuresIncompat: bits >>> 0 }),
+  ];
+  out.push(withRo(ro | requiredRoCompat), withIncompat(incompat | requiredIncompat));
+  for (const bit of Object.values(RO_COMPAT)) out.push(withRo(ro ^ bit));
+  // Several bits at once, as a field that was zeroed or filled lacks or has them.
+  const { FINOBT, RMAPBT, REFLINK, INOBTCNT } = RO_COMPAT;
+  for (const bits of [FINOBT | REFLINK | INOBTCNT, FINOBT | REFLINK | INOBTCNT | RMAPBT]) out.push(withRo(bits));
+  const { FTYPE, SPINODES, BIGTIME, NREXT64 } = INCOMPAT;
+  for (const bit of [FTYPE, SPINODES, BIGTIME, NREXT64]) out.push(withIncompat(incompat ^ bit));
+  for (const bits of [FTYPE | SPINODES | BIGTIME, FTYPE | SPINODES | BIGTIME | NREXT64]) {
+    out.push(withIncompat(bits | requiredIncompat));
+  }
+  return out;
+}
+
+/** Length of AG 0 by its AGF. */
+function agLength(device: Device, sb: SuperblockView): number {
+  const bytes = new Uint8Array(MIN_SECTOR);
+  if (!read(device, sb.sectsize, bytes)) return 0;
+  const view = viewOf(bytes);
+  return view.getUint32(0) === AGF_MAGIC ? Agf.at(view).length : 0;
+}
+
+/** First block of the log in AG 0: each record says how far behind it stands. */
+function findLog(device: Device, sb: SuperblockView): number | undefined {
+  const bytes = new Uint8Array(CHUNK);
+  const view = viewOf(bytes);
+  for (let at = 0; at < Math.min(device.size, LOG_SEARCH_BYTES); at += CHUNK) {
+    const length = Math.min(CHUNK, device.size - at);
+    if (!read(device, at, bytes.subarray(0, length))) continue;
+    for (let offset = 0; offset + LOG_BB <= length; offset += LOG_BB) {
+      if (view.getUint32(offset) !== LOG_RECORD_MAGIC) continue;
+      const header = LogRecordHeader.at(view, offset);
+      const start = at + offset - header.lsnLo * LOG_BB;
+      const isOurs = header.lsnHi === header.cycle && sb.uuid.every((byte, i) => byte === header.fsUuid[i]);
+      if (isOurs && start > 0 && start % sb.blocksize === 0) return start / sb.blocksize;
+    }
+  }
+  return undefined;
+}
+
+/** Lengths of a log in AG 0 behind which mkfs would have put the root inode where it is. */
+function logLengths(head: Uint8Array): Variation[] {
+  const bytes = head.slice();
+  const sb = sbOf(bytes);
+  const isSane = sb.blocksize === 2 ** sb.blocklog && sb.blocklog >= 10 && sb.blocklog <= 16 && sb.agblklog < 32;
+  if (!isSane || sb.sectsize !== 2 ** sb.sectlog || sb.inoalignmt > MOST_ALIGNMENT) return [];
+  sb.logblocks = 0;
+  const room = (sb.rootino - expectedRootInode(sb)) / 2 ** sb.inopblog;
+  const out: Variation[] = [];
+  for (let count = room; count > room - 2 * Math.max(1, sb.inoalignmt) && count > 0; count--) {
+    if (Number.isInteger(count)) out.push(['logblocks', (to) => Object.assign(to, { logblocks: count })]);
+  }
+  return out;
+}
+
+function read(device: Device, offset: number, into: Uint8Array): boolean {
+  try {
+    device.read(offset, into);
+    return true;
+  } catch (error) {
+    if (error instanceof CadastreError && error.family === 'device') return false;
+    throw error;
+  }
+}
