@@ -83,6 +83,8 @@ class Settlement {
   readonly #paths: Map<number, string>;
   /** Files that now have bytes of which nothing says that they are theirs. */
   readonly #suspects = new Set<number>();
+  /** Files on blocks that free space had. */
+  readonly #astray = new Set<number>();
   #unnamed = 0;
 
   /** @param dropped extents whose blocks somebody may be missing, too. */
@@ -105,7 +107,9 @@ class Settlement {
     };
     for (const ag of ags) {
       options.progress?.('disputes', ag, this.#state.geometry.agCount);
-      this.#losses.addAstray(this.#evidence, ag);
+      this.#losses.addAstray(this.#evidence, ag, (inode) => {
+        if (this.#astray.size < MOST_SUSPECTS) this.#astray.add(inode);
+      });
       forEachDispute(this.#evidence, ag, moves[ag]!, (dispute) => {
         batch.push(dispute);
         if (batch.length === BATCH) settle();
@@ -114,6 +118,11 @@ class Settlement {
     settle();
     this.#staleRefcounts();
     if (this.#unnamed > 0) report.did('disputes', `settled ${this.#unnamed} more ranges in the same ways`);
+    for (const inode of this.#astray) {
+      report.did('disputes', 'the file has blocks that were recorded as free: they may not be the ones it had', {
+        inode,
+      });
+    }
     for (const inode of this.#suspects) {
       report.did('disputes', 'parts of the file may be the bytes of another: compare it with a copy', { inode });
     }

@@ -25,8 +25,8 @@ export class Losses {
     this.#inodes.add(inode);
   }
 
-  /** Claims on recorded free space of an AG without a register: they may be meant for other blocks. */
-  addAstray(evidence: Evidence, ag: number): void {
+  /** Claims on recorded free space of an AG without a register: they may be meant for other blocks. `tell` gets the inodes. */
+  addAstray(evidence: Evidence, ag: number, tell: (inode: number) => void): void {
     const free = evidence.freeRuns(ag);
     if (!free || evidence.register.isComplete(ag)) return;
     const table = evidence.table(ag);
@@ -34,7 +34,9 @@ export class Losses {
       if (!table.isForkData(row)) continue;
       const count = table.count[row]!;
       const astray = blocksIn(free, table.start[row]!, table.start[row]! + count);
-      if (astray > 0) this.add(table.owner(row), astray, count);
+      if (astray === 0) continue;
+      this.add(table.owner(row), astray, count);
+      tell(table.owner(row));
     }
   }
 
