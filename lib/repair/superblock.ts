@@ -7,7 +7,7 @@
  *
  * Copies are looked for where the primary says, where images usually have them, and at last on the whole device.
  */
-import { AGF_MAGIC, AGI_MAGIC } from '../../formats/ag-headers.ts';
+import { AGF_MAGIC, AGI_MAGIC, Agf, Agi } from '../../formats/ag-headers.ts';
 import { sealCrc } from '../../formats/checksum.ts';
 import { Geometry } from '../../formats/geometry.ts';
 import { InodeCore, MODE, S_IFMT } from '../../formats/inode.ts';
@@ -120,6 +120,7 @@ export function findSuperblock(device: Device, progress?: (done: number, total: 
     });
   }
   const bytes = fromCopy(best.copy.bytes, isRelated(head, best.copy.bytes) ? head : undefined);
+  countFromHeaders(device, bytes);
   // One copy against a primary that verifies: neither has a majority; what stands on the disk decides.
   if (
     primary.verifies &&
@@ -309,6 +310,24 @@ function fromCopy(copy: Uint8Array, old: Uint8Array | undefined): Uint8Array {
     sb.icount = sb.ifree = 0;
   }
   return bytes;
+}
+
+/** Counters as the AG headers add up, where they can be read: a copy has those of the day the image was made. */
+function countFromHeaders(device: Device, bytes: Uint8Array): void {
+  const sb = sbOf(bytes);
+  let [icount, ifree, fdblocks] = [0, 0, 0];
+  for (let ag = 0; ag < sb.agcount; ag++) {
+    const start = ag * sb.agblocks * sb.blocksize;
+    const agf = read(device, start + sb.sectsize, MIN_SECTOR);
+    const agi = read(device, start + 2 * sb.sectsize, MIN_SECTOR);
+    if (!agf || !agi || viewOf(agf).getUint32(0) !== AGF_MAGIC || viewOf(agi).getUint32(0) !== AGI_MAGIC) return;
+    const free = Agf.at(viewOf(agf));
+    const inodes = Agi.at(viewOf(agi));
+    fdblocks += free.freeblks + free.flcount + free.btreeblks;
+    icount += inodes.count;
+    ifree += inodes.freecount;
+  }
+  if (fdblocks <= sb.dblocks && ifree <= icount) Object.assign(sb, { icount, ifree, fdblocks });
 }
 
 function differences(found: Uint8Array, expected: Uint8Array): string[] {
