@@ -81,6 +81,19 @@ export class ChunkMap {
   /** Blocks of free inodes in chunks not seen yet. */
   readonly #unused = new Set<number>();
 
+  /** The chunk whose first inode is this one is there and whole; only another record that has this inode already stands for it. */
+  addFirst(start: number): void {
+    for (const [other, { holemask }] of this.#chunks) {
+      const slot = start - other;
+      if (slot < 0 || slot >= CHUNK) continue;
+      if (((holemask >>> (slot >> 2)) & 1) === 0) return;
+      this.#chunks.delete(other);
+    }
+    const { inodesPerBlock } = this.#geometry;
+    this.#chunks.set(start, { holemask: 0, isOld: false, isConfirmed: true });
+    if (inodesPerBlock > CHUNK) this.#addMissing(Math.floor(start / inodesPerBlock), true);
+  }
+
   /** The records of a block that holds several chunks. */
   #starts(block: number): number[] {
     const { inodesPerBlock } = this.#geometry;

@@ -5,7 +5,8 @@
  * 1. A record whose blocks hold no inodes is dropped: nobody may write inodes over what stands there instead.
  * 2. A chunk that only the search found counts when something names its inodes, or when it stands in nobody's way
  *    (chunk-judge.ts). Inodes inside a file's data name other places and are never found.
- * 3. Only AGs with a reason are looked at; the others keep the list of the first check, the very same object.
+ * 3. The chunk of the root inode exists whatever its blocks hold.
+ * 4. Only AGs with a reason are looked at; the others keep the list of the first check, the very same object.
  */
 import { BTREES, InobtRecord, RMAP_OWNER } from '../../../formats/btree-blocks.ts';
 import type { Geometry } from '../../../formats/geometry.ts';
@@ -93,6 +94,7 @@ class AgChunks {
     if (!isDamaged && suspects.size === 0 && places.length === 0) return same;
     for (let chunk = 0; chunk < chunks.length; chunk++) this.#keep(chunk, suspects.has(chunk));
     if (places.length > 0) this.#search(places, missed);
+    this.#makeFirst();
     return this.#map.isSameAs(chunks) ? same : this.#listed();
   }
 
@@ -185,6 +187,13 @@ class AgChunks {
     const { rootInode } = this.#geometry;
     const root = this.#geometry.agInodeOfInode(rootInode);
     return this.#geometry.agOfInode(rootInode) === this.#ag && root >= start && root < start + CHUNK;
+  }
+
+  /** Where the root inode belongs there is a chunk, whatever is left of it: mkfs put it there, and it never moves. */
+  #makeFirst(): void {
+    const { rootInode } = this.#geometry;
+    if (this.#geometry.agOfInode(rootInode) !== this.#ag) return;
+    this.#map.addFirst(this.#geometry.agInodeOfInode(rootInode));
   }
 
   /** Pieces of a sparse chunk that hold no inodes and belong to somebody else are holes. */
