@@ -17,7 +17,7 @@ export interface Held {
 /** Longest file that is read: a damaged size may say anything. */
 const MOST_BYTES = 64 << 20;
 
-/** Regular files and symlinks by path. What cannot be read is missing. */
+/** Everything but directories, by path. What cannot be read is missing. */
 export function contentOf(device: Device): Map<string, Held> {
   const held = new Map<string, Held>();
   let volume: Volume;
@@ -70,7 +70,8 @@ function hashOf(volume: Volume, number: number): { hash: string; attributes: str
       const bytes = new Uint8Array(Math.min(inode.size, MOST_BYTES));
       volume.fileReader(inode).read(0, bytes);
       hash.update(`file ${inode.size}`).update(bytes);
-    } else return undefined;
+    } else if (inode.isDirectory) return undefined;
+    else hash.update(`special ${inode.mode >> 12}`);
     let attributes = '';
     try {
       const list = listXattrs(inode).map(
@@ -97,6 +98,10 @@ export interface Kept {
   /** And under their own. */
   readonly inPlace: number;
   readonly total: number;
+  /** Names, hard links among them, that lead to the bytes they led to. */
+  readonly names: number;
+  /** Inodes that have their attributes. */
+  readonly attributes: number;
   readonly lost: readonly Held[];
 }
 
@@ -104,11 +109,16 @@ export interface Kept {
 export function compareContent(before: ReadonlyMap<string, Held>, after: ReadonlyMap<string, Held>): Kept {
   const hashes = new Set([...after.values()].map(({ hash }) => hash));
   const files = new Map([...before.values()].map((held) => [held.inode, held]));
+  const attributes = new Map([...after.values()].map((held) => [held.inode, held.attributes]));
   const lost: Held[] = [];
   let inPlace = 0;
+  let withAttributes = 0;
   for (const held of files.values()) {
     if (after.get(held.path)?.hash === held.hash) inPlace++;
     if (!hashes.has(held.hash)) lost.push(held);
+    if (attributes.get(held.inode) === held.attributes) withAttributes++;
   }
-  return { intact: files.size - lost.length, inPlace, total: files.size, lost };
+  let names = 0;
+  for (const held of before.values()) if (after.get(held.path)?.hash === held.hash) names++;
+  return { intact: files.size - lost.length, inPlace, total: files.size, names, attributes: withAttributes, lost };
 }

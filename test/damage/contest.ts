@@ -17,8 +17,10 @@ import { compareContent, contentOf, type Held, type Kept } from './content.ts';
 export interface Side {
   /** It came to an end without an error of its own. */
   readonly done: boolean;
-  /** The image checks clean afterwards (ours: by our check; theirs: by ours too). */
+  /** The image checks clean afterwards, by our check. */
   readonly clean: boolean;
+  /** `xfs_repair -n` finds nothing to do afterwards. */
+  readonly agreed: boolean;
   readonly kept: Kept | undefined;
   readonly milliseconds: number;
   readonly note: string;
@@ -65,6 +67,17 @@ export class Contest {
     device.close();
   }
 
+  /** What is not there any more, in words; empty: nothing is missing. */
+  missing(kept: Kept | undefined): string {
+    if (!kept) return 'everything';
+    const all = compareContent(this.before, this.before);
+    const out =
+      kept.lost.length > 0 ? [`${kept.lost.slice(0, 5).map(({ path }) => path)} (${kept.lost.length} files)`] : [];
+    if (kept.names < all.names) out.push(`${all.names - kept.names} names`);
+    if (kept.attributes < all.attributes) out.push(`attributes of ${all.attributes - kept.attributes} inodes`);
+    return out.join(', ');
+  }
+
   /** Damage a copy, and let both repair it. @param alone without xfs_repair (the cadastre dialect). */
   round(damage: (device: Device, path: string) => void, alone = false): Round {
     const damaged = join(this.#directory, 'damaged.img');
@@ -75,35 +88,46 @@ export class Contest {
     } finally {
       device.close();
     }
-    const mended = join(this.#directory, 'ours.img');
-    const ours = this.#ours(damaged, alone ? undefined : mended);
-    const complaint = !alone && ours.clean ? xfsRepairCheck(mended).output : '';
+    const ours = this.#ours(damaged, alone);
+    const complaint = ours.complaint;
     const theirs = alone ? NOBODY : this.#theirs(damaged);
     return { ours, theirs, complaint };
   }
 
-  #ours(damaged: string, result: string | undefined): Side {
-    const file = new FileDevice(damaged, 'r');
-    const device = new OverlayDevice(file);
+  #ours(damaged: string, alone: boolean): Side & { complaint: string } {
+    const path = join(this.#directory, 'ours.img');
+    this.#copy(damaged, path);
+    const device = new FileDevice(path, 'rw');
     const start = performance.now();
     try {
       const { clean, remaining } = repair(device, {});
       const milliseconds = performance.now() - start;
-      if (result) writeImageFile(device, result);
       const again = check(device, { maxProblems: 3 });
-      const note = clean && again.clean ? '' : `${(clean ? again.problems : remaining)[0]?.message ?? ''}`;
+      let note = clean && again.clean ? '' : `${(clean ? again.problems : remaining)[0]?.message ?? ''}`;
+      const second = clean ? repair(new OverlayDevice(device), {}) : undefined;
+      if (second?.changed) note = `the second repair writes: ${second.actions[0]?.text ?? ''}`;
       const kept = compareContent(this.before, contentOf(device));
-      return { done: true, clean: clean && again.clean, kept, milliseconds, note };
+      const complaint = alone || note !== '' ? '' : xfsRepairCheck(path).output;
+      return {
+        done: true,
+        clean: note === '' && clean && again.clean,
+        agreed: complaint === '',
+        kept,
+        milliseconds,
+        note,
+        complaint,
+      };
     } catch (error) {
       const milliseconds = performance.now() - start;
       const isOrderly = error instanceof CadastreError && error.family !== 'internal';
-      return { done: isOrderly, clean: false, kept: undefined, milliseconds, note: String(error) };
+      const note = String(error);
+      return { done: isOrderly, clean: false, agreed: false, kept: undefined, milliseconds, note, complaint: '' };
     } finally {
-      file.close();
+      device.close();
     }
   }
 
-  /** xfs_repair, with its log thrown away when it asks for that; judged by our own check and reader. */
+  /** xfs_repair, with its log thrown away when it asks for that. */
   #theirs(damaged: string): Side {
     const path = join(this.#directory, 'theirs.img');
     this.#copy(damaged, path);
@@ -115,17 +139,13 @@ export class Contest {
       note = 'log thrown away';
     }
     const milliseconds = performance.now() - start;
-    if (result.status !== 0) note = `status ${result.status}: ${result.output.trim().split('\n').at(-1)}`;
+    const done = result.status === 0;
+    if (!done) note = `status ${result.status}: ${result.output.trim().split('\n').at(-1)}`;
     const device = new FileDevice(path, 'r');
     try {
-      const clean = result.status === 0 && check(device, { ignoreLog: true, maxProblems: 3 }).clean;
-      return {
-        done: result.status === 0,
-        clean,
-        kept: compareContent(this.before, contentOf(device)),
-        milliseconds,
-        note,
-      };
+      const clean = done && check(device, { ignoreLog: true, maxProblems: 3 }).clean;
+      const agreed = done && xfsRepairCheck(path).ok;
+      return { done, clean, agreed, kept: compareContent(this.before, contentOf(device)), milliseconds, note };
     } finally {
       device.close();
     }
@@ -139,80 +159,84 @@ export class Contest {
   }
 }
 
-const NOBODY: Side = { done: false, clean: false, kept: undefined, milliseconds: 0, note: '' };
+const NOBODY: Side = { done: false, clean: false, agreed: false, kept: undefined, milliseconds: 0, note: '' };
+
+/** Where we did worse than xfs_repair, or were not done: one line each. */
+export function shortcomings({ ours, theirs, complaint }: Round): string[] {
+  const out: string[] = [];
+  if (!ours.clean) out.push(ours.note);
+  if (complaint !== '') out.push(`xfs_repair -n: ${complaint.split('\n')[0]}`);
+  const worse = (what: string, mine: number | undefined, other: number | undefined): void => {
+    if ((mine ?? 0) < (other ?? 0)) out.push(`${mine ?? 0} ${what}, with xfs_repair ${other}`);
+  };
+  worse('files intact', ours.kept?.intact, theirs.kept?.intact);
+  worse('names', ours.kept?.names, theirs.kept?.names);
+  worse('inodes with their attributes', ours.kept?.attributes, theirs.kept?.attributes);
+  return out;
+}
 
 /** Sums of many rounds of one kind. */
 export class Tally {
   readonly name: string;
   rounds = 0;
-  files = 0;
   readonly ours = new Sums();
   readonly theirs = new Sums();
-  complaints = 0;
 
   constructor(name: string) {
     this.name = name;
   }
 
-  add({ ours, theirs, complaint }: Round, files: number): void {
+  /** @param before what there was. */
+  add({ ours, theirs }: Round, before: ReadonlyMap<string, Held>): void {
+    const all = compareContent(before, before);
     this.rounds++;
-    this.files += files;
-    this.ours.add(ours, files);
-    this.theirs.add(theirs, files);
-    if (complaint !== '') this.complaints++;
+    this.ours.add(ours, all);
+    this.theirs.add(theirs, all);
   }
 }
 
+/** Rounds in which something was missing, by what it was. */
 class Sums {
-  clean = 0;
-  failed = 0;
-  /** Rounds in which no file lost a byte. */
-  whole = 0;
-  intact = 0;
-  inPlace = 0;
-  milliseconds = 0;
+  /** By our check. */
+  unclean = 0;
+  /** By `xfs_repair -n`. */
+  unrepaired = 0;
+  files = 0;
+  names = 0;
+  attributes = 0;
+  filesLost = 0;
 
-  add({ done, clean, kept, milliseconds }: Side, files: number): void {
-    if (clean) this.clean++;
-    if (!done) this.failed++;
-    if (kept && kept.intact === files) this.whole++;
-    this.intact += kept?.intact ?? 0;
-    this.inPlace += kept?.inPlace ?? 0;
-    this.milliseconds += milliseconds;
+  add({ clean, agreed, kept }: Side, all: Kept): void {
+    if (!clean) this.unclean++;
+    if (!agreed) this.unrepaired++;
+    if ((kept?.intact ?? 0) < all.intact) this.files++;
+    if ((kept?.names ?? 0) < all.names) this.names++;
+    if ((kept?.attributes ?? 0) < all.attributes) this.attributes++;
+    this.filesLost += all.intact - (kept?.intact ?? 0);
   }
 }
 
-/** The tallies as a Markdown table. */
+const COLUMNS = [
+  ['files', 'runs that lose a file'],
+  ['filesLost', 'files lost'],
+  ['names', 'runs that lose a name'],
+  ['attributes', 'runs that lose attributes'],
+  ['unrepaired', 'xfs_repair -n complains'],
+  ['unclean', 'check complains'],
+] as const;
+
+/** The tallies as a Markdown table: ours and theirs in each column. */
 export function tallyTable(tallies: readonly Tally[], what: string): string {
   const lines = [
-    `| ${what} | runs | clean: ours | theirs | no file lost: ours | theirs | files intact: ours | theirs | in place: ours | theirs |`,
-    '|---|---|---|---|---|---|---|---|---|---|',
+    `| ${what} | runs | ${COLUMNS.map(([, title]) => title).join(' | ')} |`,
+    `|---|---|${COLUMNS.map(() => '---|').join('')}`,
   ];
-  const percent = (part: number, whole: number): string => `${((100 * part) / Math.max(1, whole)).toFixed(2)} %`;
-  const all = new Tally('**all**');
-  for (const each of [...tallies].sort((a, b) => (a.name < b.name ? -1 : 1))) {
-    lines.push(tallyRow(each, percent));
-    all.rounds += each.rounds;
-    all.files += each.files;
-    for (const side of ['ours', 'theirs'] as const) {
-      for (const key of ['clean', 'failed', 'whole', 'intact', 'inPlace', 'milliseconds'] as const) {
-        all[side][key] += each[side][key];
-      }
-    }
-  }
-  lines.push(tallyRow(all, percent));
+  const row = (name: string, list: readonly Tally[]): void => {
+    const sum = (value: (tally: Tally) => number): number => list.reduce((total, each) => total + value(each), 0);
+    const cells = COLUMNS.map(([key]) => `${sum(({ ours }) => ours[key])} / ${sum(({ theirs }) => theirs[key])}`);
+    lines.push(`| ${name} | ${sum(({ rounds }) => rounds)} | ${cells.join(' | ')} |`);
+  };
+  for (const each of [...tallies].sort((a, b) => (a.name < b.name ? -1 : 1))) row(each.name, [each]);
+  row('**all**', tallies);
   return lines.join('\n');
-}
-
-function tallyRow(
-  { name, rounds, files, ours, theirs }: Tally,
-  percent: (part: number, whole: number) => string,
-): string {
-  const pairs = [
-    [ours.clean, theirs.clean],
-    [ours.whole, theirs.whole],
-    [percent(ours.intact, files), percent(theirs.intact, files)],
-    [percent(ours.inPlace, files), percent(theirs.inPlace, files)],
-  ];
-  return `| ${name} | ${rounds} | ${pairs.flat().join(' | ')} |`;
 }

@@ -4,14 +4,13 @@
  */
 import { parseArgs } from 'node:util';
 import { seeded } from '../../lib/damage/bits.ts';
-import { damage } from '../../lib/damage/damage.ts';
 import { playScene, SCENES, type SceneOptions } from '../../lib/damage/scenes/scenes.ts';
 import { CadastreError } from '../../lib/errors.ts';
 import { openSuperblock } from '../../lib/volume/open.ts';
 import { withTempDir, xfsDb } from '../support/oracle.ts';
 import { areaImage, kernelImages } from './area-images.ts';
-import { caseLine, casesOf, sample } from './cases.ts';
-import { Contest, Tally, tallyTable, writeImageFile } from './contest.ts';
+import { compareFields } from './compare.ts';
+import { Contest, shortcomings, Tally, tallyTable, writeImageFile } from './contest.ts';
 import { damageImage } from './image.ts';
 import { randomDamage } from './random-damage.ts';
 import { tryRepair } from './survive.ts';
@@ -23,7 +22,12 @@ const SECTORS = [1, 100, 1000];
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    cases: { type: 'string', default: '300' },
+    /** Of each structure. */
+    cases: { type: 'string', default: '200' },
+    /** Put the table of `compare` into docs/SALVAGE.md. */
+    write: { type: 'boolean', default: false },
+    /** Say, case by case, which runs lost something. */
+    verbose: { type: 'boolean', default: false },
     runs: { type: 'string', default: '1000' },
     seed: { type: 'string', default: '1' },
     files: { type: 'string', default: '20000' },
@@ -44,42 +48,8 @@ function fail(line: string): void {
   console.error(`FAILED ${line}`);
 }
 
-/** Fields of every structure, repaired by both. */
-function compare(): void {
-  const tallies = new Map<string, Tally>();
-  withTempDir((directory) => {
-    for (const name of JUDGED) {
-      const image = damageImage(name);
-      const base = `${directory}/${name}.img`;
-      writeImageFile(image.device, base);
-      const contest = new Contest(directory, base);
-      const files = new Set([...contest.before.values()].map(({ inode }) => inode)).size;
-      for (const each of sample(casesOf(image), Number(values.cases), seed)) {
-        if (values.only !== undefined && each.structure !== values.only) continue;
-        let changed = true;
-        const round = contest.round((device) => {
-          const { before, after } = damage(device, image.geometry, each.spec);
-          changed = before !== after;
-        });
-        if (!changed) continue;
-        const tally = tallies.get(each.structure) ?? new Tally(each.structure);
-        tallies.set(each.structure, tally);
-        tally.add(round, files);
-        const line = `${caseLine(each)} seed ${each.spec.seed}`;
-        if (!round.ours.clean) fail(`${line}: ${round.ours.note}`);
-        if (round.complaint !== '') fail(`${line}: xfs_repair -n: ${round.complaint.split('\n')[0]}`);
-        const worse = (round.theirs.kept?.intact ?? 0) > (round.ours.kept?.intact ?? 0);
-        if (worse)
-          fail(`${line}: ${round.ours.kept?.intact} files intact, with xfs_repair ${round.theirs.kept?.intact}`);
-      }
-    }
-  });
-  console.log(tallyTable([...tallies.values()], 'structure'));
-}
-
 /** Canned scenes on an image file, with several seeds. */
 function playScenes(contest: Contest, names: readonly string[], tallies: Map<string, Tally>, label: string): void {
-  const files = new Set([...contest.before.values()].map(({ inode }) => inode)).size;
   const play = (name: string, title: string, options: SceneOptions): void => {
     let played = true;
     const round = contest.round((device) => {
@@ -93,12 +63,9 @@ function playScenes(contest: Contest, names: readonly string[], tallies: Map<str
     if (!played) return;
     const tally = tallies.get(title) ?? new Tally(title);
     tallies.set(title, tally);
-    tally.add(round, files);
+    tally.add(round, contest.before);
     const line = `${label}: --scene ${name} --seed ${options.seed}${options.count ? ` --count ${options.count}` : ''}`;
-    if (!round.ours.clean) fail(`${line}: ${round.ours.note}`);
-    if (round.complaint !== '') fail(`${line}: xfs_repair -n: ${round.complaint.split('\n')[0]}`);
-    const worse = (round.theirs.kept?.intact ?? 0) > (round.ours.kept?.intact ?? 0);
-    if (worse) fail(`${line}: ${round.ours.kept?.intact} files intact, with xfs_repair ${round.theirs.kept?.intact}`);
+    for (const each of shortcomings(round)) fail(`${line}: ${each}`);
   };
   for (const name of names) {
     for (let k = 0; k < Number(values.seeds); k++) {
@@ -106,6 +73,12 @@ function playScenes(contest: Contest, names: readonly string[], tallies: Map<str
       else play(name, name, { seed: seed + k });
     }
   }
+}
+
+/** Fields of every structure, repaired by both. */
+function compare(): void {
+  const { only, verbose, write } = values;
+  compareFields({ images: JUDGED, cases: Number(values.cases), seed, only, verbose, write, fail });
 }
 
 function scenes(): void {
@@ -170,7 +143,6 @@ function trash(): void {
   withTempDir((directory) => {
     for (const { name, path } of kernelImages(directory, values.image)) {
       const contest = new Contest(directory, path);
-      const files = new Set([...contest.before.values()].map(({ inode }) => inode)).size;
       const pick = seeded(seed);
       for (let i = 0; i < Number(values.runs); i++) {
         const type = TRASHED[Math.floor(pick() * TRASHED.length)]!;
@@ -185,9 +157,8 @@ function trash(): void {
         const title = type === '' ? 'any block' : type.slice(3);
         const tally = tallies.get(title) ?? new Tally(title);
         tallies.set(title, tally);
-        tally.add(round, files);
-        if (!round.ours.clean) fail(`${name}: ${command}: ${round.ours.note}`);
-        else if (round.complaint !== '') fail(`${name}: ${command}: xfs_repair -n: ${round.complaint.split('\n')[0]}`);
+        tally.add(round, contest.before);
+        for (const each of shortcomings(round)) fail(`${name}: ${command}: ${each}`);
       }
     }
   });
