@@ -5,8 +5,8 @@ import { forkOfSlot } from '../forks/extents.ts';
 import type { PlanReader } from '../forks/plan-reader.ts';
 import { type ForkReading, readFork } from '../forks/read-fork.ts';
 import { forkEnd, isPossible, type Records } from '../forks/records.ts';
+import type { BlockSearch } from './block-search.ts';
 import { type Judged, judgeFork } from './judge.ts';
-import type { TreeSearch } from './tree-search.ts';
 import { type LostRuns, mendLoose } from './without-register.ts';
 import type { Witness } from './witness.ts';
 
@@ -34,7 +34,7 @@ export function settleFork(
   slot: DataView,
   inode: number,
   attr: boolean,
-  help: { witness: Witness; search: TreeSearch; lost: LostRuns; doubted: boolean; others: number | undefined },
+  help: { witness: Witness; search: BlockSearch; lost: LostRuns; doubted: boolean; others: number | undefined },
 ): ForkOutcome | undefined {
   const { geometry } = reader;
   const fork = forkOfSlot(geometry, slot, inode, attr);

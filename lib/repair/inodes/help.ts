@@ -1,7 +1,7 @@
 /** What everybody who mends an inode is given. */
 import type { PlanReader } from '../forks/plan-reader.ts';
+import type { BlockSearch } from './block-search.ts';
 import type { EntryEvidence } from './entries.ts';
-import type { TreeSearch } from './tree-search.ts';
 import type { LostRuns } from './without-register.ts';
 import type { Witness } from './witness.ts';
 
@@ -9,6 +9,6 @@ export interface MendHelp {
   readonly reader: PlanReader;
   readonly witness: Witness;
   readonly entries: EntryEvidence;
-  readonly search: TreeSearch;
+  readonly search: BlockSearch;
   readonly lost: LostRuns;
 }

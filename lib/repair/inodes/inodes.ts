@@ -9,9 +9,9 @@ import { PlanReader } from '../forks/plan-reader.ts';
 import { decideChunks } from '../groups/chunks.ts';
 import { readSlot, writeSlot } from '../slot.ts';
 import type { RepairState } from '../state.ts';
+import { BlockSearch } from './block-search.ts';
 import { InodeMender } from './mend-inode.ts';
 import { findSuspects } from './suspects.ts';
-import { TreeSearch } from './tree-search.ts';
 import { LostRuns } from './without-register.ts';
 import { Witness } from './witness.ts';
 
@@ -28,7 +28,7 @@ export function mendInodes(state: RepairState): void {
     reader: new PlanReader(state.plan, geometry),
     witness,
     entries,
-    search: new TreeSearch(state, witness, inodes),
+    search: new BlockSearch(state, witness, inodes),
     lost: new LostRuns(witness),
   });
   let done = 0;

@@ -22,7 +22,6 @@ import { getU64, NULL32, setU64 } from '../../../formats/struct.ts';
 import { INODE_DAMAGE } from '../../check/damaged.ts';
 import { CadastreError } from '../../errors.ts';
 import { blankForkBytes } from '../forks/blank.ts';
-import type { PlanReader } from '../forks/plan-reader.ts';
 import type { ForkExtents } from '../pending.ts';
 import { readSlot, writeSlot } from '../slot.ts';
 import type { RepairState } from '../state.ts';
@@ -31,6 +30,7 @@ import type { Named } from './entries.ts';
 import { type ForkOutcome, settleFork } from './fork-case.ts';
 import { healBlocks, healSlot } from './heal.ts';
 import type { MendHelp } from './help.ts';
+import { lastByte } from './last-byte.ts';
 import { remake } from './remake.ts';
 import { findShape, setShape } from './shape.ts';
 import { specialOf } from './special.ts';
@@ -360,16 +360,4 @@ export class InodeMender {
       if (judged.changed) state.setFork({ inode, attr, extents: judged.extents });
     }
   }
-}
-
-/** Where a file's content ends: behind the last byte of its last block that is not zero, for behind the end all are. */
-function lastByte(reader: PlanReader, extents: ForkExtents | undefined): number {
-  const last = (extents?.length ?? 0) - 1;
-  if (last < 0) return 0;
-  const { blockSize } = reader.geometry;
-  const end = (extents!.fileBlock[last]! + extents!.blockCount[last]!) * blockSize;
-  const block = reader.raw(extents!.startBlock[last]! + extents!.blockCount[last]! - 1);
-  if (!block || extents!.unwritten[last]) return end;
-  for (let i = blockSize - 1; i >= 0; i--) if (block.getUint8(i) !== 0) return end - blockSize + i + 1;
-  return end;
 }

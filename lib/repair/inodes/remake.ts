@@ -4,13 +4,16 @@
  */
 import { DATA_FORK_OFFSET, FORMAT, INODE_FLAG, InodeCore, MODE } from '../../../formats/inode.ts';
 import { setU64 } from '../../../formats/struct.ts';
-import { Records } from '../forks/records.ts';
-import type { ForkExtents } from '../pending.ts';
+import { NONE } from '../../check/inode-table.ts';
+import { readFork } from '../forks/read-fork.ts';
+import { forkEnd, isPossible, Records } from '../forks/records.ts';
+import { ForkExtents } from '../pending.ts';
 import type { RepairState } from '../state.ts';
 import { freeSlot, newCore } from './core.ts';
 import type { Named } from './entries.ts';
 import type { MendHelp } from './help.ts';
 import { type Judged, judgeFork } from './judge.ts';
+import { lastByte } from './last-byte.ts';
 import { peek } from './peek.ts';
 import { typeOfFtype } from './shape.ts';
 import { mendSymlink } from './symlinks.ts';
@@ -35,7 +38,8 @@ export function remake(
 ): Remade {
   const { geometry, report } = state;
   const slot = new DataView(new ArrayBuffer(geometry.inodeSize));
-  const data = fromRegister(state, help, inode, false);
+  const registered = fromRegister(state, help, inode, false);
+  const data = registered.length > 0 ? registered : unregistered(state, help, inode, of);
   const attr = fromRegister(state, help, inode, true);
   const type = of.special ?? typeFor(help, inode, of.named, data);
   const name = of.named ? ` ("${of.named.name}" in inode ${of.named.directory})` : '';
@@ -63,7 +67,7 @@ export function remake(
   ].filter((fork) => fork.judged.extents.length > 0);
   switch (type) {
     case MODE.FILE:
-      setU64(slot, at.size, endOf(data) * geometry.blockSize);
+      setU64(slot, at.size, lastByte(help.reader, data));
       if (of.special !== undefined) makeSpecial(state, slot, inode);
       break;
     case MODE.DIR:
@@ -86,7 +90,7 @@ export function remake(
   setU64(slot, at.nblocks, blocks);
   report.lose(
     'inode core',
-    `inode ${inode}${name}: made again from the register and its entry: owner, permissions, times and exact size are gone`,
+    `inode ${inode}${name}: made again from what else is known of it: owner, permissions, times and exact size are gone`,
     { inode },
   );
   return { slot, what: 'made again', forks };
@@ -111,6 +115,43 @@ function fromRegister(state: RepairState, help: MendHelp, inode: number, attr: b
   }).extents;
 }
 
+/** Without a register: the blocks that say they are this directory's, or the extents in blocks of the file's tree. */
+function unregistered(
+  state: RepairState,
+  { search, reader, witness }: MendHelp,
+  inode: number,
+  of: { special: number | undefined; free: boolean },
+): ForkExtents {
+  // That nothing was here the inode tree knows.
+  const isFree = of.free && state.first.observed!.inodes.indexOf(inode) !== NONE;
+  if (witness.registerWhole || (isFree && of.special === undefined)) return new ForkExtents();
+  const directory = search.directory(inode);
+  if (directory.length > 0 || of.special !== undefined) return directory;
+  const { records } = readFork(reader, { ...NO_ROOT, inode }, () => search.blocksOf(inode, false));
+  const extents = new ForkExtents();
+  const sorted = records.sorted();
+  for (let i = 0; i < sorted.length; i++) {
+    const [fileBlock, start, count] = [sorted.fileBlock[i]!, sorted.startBlock[i]!, sorted.blockCount[i]!];
+    const last = extents.length - 1;
+    const isBehind = last < 0 || extents.fileBlock[last]! + extents.blockCount[last]! <= fileBlock;
+    // Nothing else speaks for the file: only what is surely in use, and nobody else's, can be its own.
+    const isOwn = isPossible(state.geometry, fileBlock, start, count, forkEnd(false, true));
+    if (!isOwn || !isBehind || witness.freeBlocks(start, count) !== 0 || witness.isClaimed(start, count)) continue;
+    extents.push(fileBlock, start, count, sorted.unwritten[i]!);
+  }
+  return extents;
+}
+
+/** The fork of a file whose tree has lost its root. */
+const NO_ROOT = {
+  attr: false,
+  regular: true,
+  format: FORMAT.BTREE,
+  sizeBlocks: Number.POSITIVE_INFINITY,
+  count: 0,
+  view: new DataView(new ArrayBuffer(20)),
+};
+
 function typeFor(help: MendHelp, inode: number, named: Named | undefined, data: ForkExtents): number | undefined {
   const kind = data.length > 0 ? peek(help.reader, data.startBlock[0]!, inode) : 'other';
   if (kind === 'directory' || kind === 'hash-node') return MODE.DIR;
@@ -126,11 +167,6 @@ const asJudged = (extents: ForkExtents): Judged => ({
   lost: [],
   uncertain: [],
 });
-
-function endOf(extents: ForkExtents): number {
-  const last = extents.length - 1;
-  return last < 0 ? 0 : extents.fileBlock[last]! + extents.blockCount[last]!;
-}
 
 function makeDirectory({ geometry }: RepairState, slot: DataView, parent: number, data: ForkExtents): void {
   if (data.length > 0) {

@@ -1,12 +1,17 @@
 /**
  * Which inodes stage 1 looks at: those the check found fault with, those whose forks and the register disagree, those
- * that claim blocks which are free, and all slots of chunks that the check did not know. Sound inodes cost nothing.
+ * that claim blocks which are free, and whatever is wrong in chunks that the check did not know. Sound inodes cost nothing.
  */
 
 import { type ExtentTable, MARK } from '../../check/claims.ts';
 import { freeExtents } from '../../check/compare/counters.ts';
+import { CheckContext } from '../../check/context.ts';
+import { Counts } from '../../check/counts.ts';
 import { AG_DAMAGE } from '../../check/damaged.ts';
-import { CHUNK, type ChunkList } from '../../check/inode-table.ts';
+import { ChunkList, InodeTable, NONE } from '../../check/inode-table.ts';
+import { InodeObserver } from '../../check/observe/inodes.ts';
+import { ProblemLog } from '../../check/problems.ts';
+import { picked } from '../groups/tables.ts';
 import type { RepairState } from '../state.ts';
 import { EntryEvidence } from './entries.ts';
 
@@ -72,22 +77,36 @@ function claimsOnFree(
   }
 }
 
-/** Slots of chunks that the check's inode table does not have; returns how many chunks those are. */
+/** What is wrong in chunks that the check's inode table does not have; returns how many chunks those are. */
 function unknownChunks(state: RepairState, chunks: readonly ChunkList[], into: Set<number>): number {
-  const { geometry, first } = state;
+  const { geometry, first, plan } = state;
   let found = 0;
-  chunks.forEach((list, ag) => {
+  const unknown = chunks.map((list, ag) => {
+    const some = new ChunkList();
     const before = first.observed?.trees[ag]?.chunks;
-    if (list === before) return;
+    if (list === before) return some;
     const known = new Map<number, number>();
     if (before) for (let i = 0; i < before.length; i++) known.set(before.start[i]!, before.holemask[i]!);
     for (let chunk = 0; chunk < list.length; chunk++) {
       if (known.get(list.start[chunk]!) === list.holemask[chunk]) continue;
+      some.push(list.start[chunk]!, list.holemask[chunk]!, list.freeHi[chunk]!, list.freeLo[chunk]!);
       found++;
-      for (let slot = 0; slot < CHUNK; slot++) {
-        if (list.exists(chunk, slot)) into.add(geometry.inodeNumber(ag, list.start[chunk]! + slot));
-      }
     }
+    return some;
   });
+  if (found === 0) return 0;
+  // Looked at as the check would have done: thousands of sound inodes need no mending because nobody listed them.
+  const context = new CheckContext(plan, geometry, new ProblemLog(0, Number.POSITIVE_INFINITY), {});
+  const table = new InodeTable(geometry, unknown, true);
+  const observer = new InodeObserver(context, table, new Counts());
+  for (let ag = 0; ag < geometry.agCount; ag++) observer.run(ag);
+  for (const inode of context.problems.damaged.inodes.keys()) into.add(inode);
+  for (let ag = 0; ag < geometry.agCount; ag++) {
+    const recorded = first.observed?.context.recorded[ag];
+    if (!recorded || recorded.length === 0) continue;
+    const theirs = picked(recorded, (row) => !recorded.isSpecial(row) && table.indexOf(recorded.owner(row)) !== NONE);
+    context.claims[ag]!.sort();
+    differing(context.claims[ag]!, theirs, into);
+  }
   return found;
 }
