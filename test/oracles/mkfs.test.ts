@@ -211,7 +211,10 @@ describe.runIf(requireOracle('xfsprogs'))('mkfs against mkfs.xfs', () => {
       fc.assert(
         fc.property(combination, (one) => {
           const theirs = theirShape(path, one);
-          expect(ourShape(one), one.theirs.join(' ')).toBe(theirs);
+          // Newer kernels refuse the small logs that mkfs.xfs 6.1 makes for a register without reflink: ours are larger.
+          const loose = one.theirs.some((word) => word.includes('rmapbt=1,reflink=0'));
+          const shape = (text: string): string => (loose ? text.replace(/ \d+ (\d+)$/, ' $1') : text);
+          expect(shape(ourShape(one)), one.theirs.join(' ')).toBe(shape(theirs));
           if (theirs !== 'refused') accepted++;
         }),
         { numRuns: 250, seed: Number(process.env.CADASTRE_SEED ?? 20261121), endOnFailure: true },
