@@ -97,6 +97,10 @@ export class ImageFiles {
   get mounted(): boolean {
     return this.#mounted;
   }
+  /** For work that is not one call (lib/jobs). Throws EROFS, EBADF. */
+  get editor(): Editor {
+    return this.#writable();
+  }
 
   /** Make everything done so far durable. */
   sync(): void {

@@ -14,7 +14,7 @@ import { joinPath } from '../volume/path.ts';
 import { type CopyFlags, copyFile } from './copy-file.ts';
 import { type Job, JobRunner } from './job.ts';
 
-export interface CopyTreeOptions extends CopyFlags {
+export interface CopyTreeOptions extends Pick<CopyFlags, 'reflink' | 'exclusive'> {
   /** Files copied at the same time; default 4. */
   jobs?: number;
   /** Told of every object that could not be copied, named in `where.path`. */
@@ -150,7 +150,7 @@ export class CopyTree {
       if (state === 'failed') this.#tell(error, path);
       else if (state === 'done') {
         this.result.files++;
-        this.result.bytes += bytesTotal;
+        this.result.bytes += bytesTotal ?? 0;
       }
     }
   }

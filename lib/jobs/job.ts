@@ -3,9 +3,9 @@
  * several of them in turn. Everything is synchronous; who wants the event loop in between calls `step` himself.
  *
  * 1. A job that is not finished when it is cancelled leaves nothing behind: its generator's `finally` sees to that.
- * 2. An error ends the job it came from, no other.
+ * 2. An error ends the job it came from, no other, and names the file that failed.
  */
-import { type CadastreError, fileError, internal } from '../errors.ts';
+import { CadastreError, fileError, internal } from '../errors.ts';
 
 /** Yields the bytes done since the last time. */
 export type JobSteps = Generator<number, void, undefined>;
@@ -13,9 +13,20 @@ export type JobSteps = Generator<number, void, undefined>;
 export interface JobStatus {
   readonly state: 'running' | 'done' | 'failed' | 'cancelled';
   readonly bytesDone: number;
-  readonly bytesTotal: number;
-  /** Of a job that failed. */
+  /** Undefined while it is not known: of a tree, until all of it was seen. */
+  readonly bytesTotal: number | undefined;
+  /** Of a job that failed: a CadastreError with the file's path in `where`, whatever else was thrown. */
   readonly error: unknown;
+}
+
+/** What a job is about. */
+export interface JobSubject {
+  /** Undefined: not known before its end. */
+  readonly bytes: number | undefined;
+  /** Path of the file that errors name, where they name none. */
+  readonly path?: string | undefined;
+  /** Called once when it is over, however it ended. */
+  readonly ended?: (() => void) | undefined;
 }
 
 export class Job {
@@ -23,18 +34,21 @@ export class Job {
   #steps: JobSteps | undefined;
   #state: JobStatus['state'] = 'running';
   #bytesDone = 0;
-  readonly #bytesTotal: number;
+  #bytesTotal: number | undefined;
+  readonly #path: string | undefined;
+  readonly #ended: (() => void) | undefined;
   #error: unknown;
 
   /** @param steps undefined: it is done already. */
-  constructor(runner: JobRunner, bytesTotal: number, steps: JobSteps | undefined) {
+  constructor(runner: JobRunner, { bytes, path, ended }: JobSubject, steps: JobSteps | undefined) {
     this.#runner = runner;
-    this.#bytesTotal = bytesTotal;
+    this.#bytesTotal = bytes;
+    this.#path = path;
     this.#steps = steps;
-    if (!steps) {
-      this.#state = 'done';
-      this.#bytesDone = bytesTotal;
-    }
+    this.#ended = ended;
+    if (steps) return;
+    this.#done();
+    ended?.();
   }
 
   status(): JobStatus {
@@ -69,11 +83,16 @@ export class Job {
     if (!this.isRunning) return;
     this.#end(() => {
       const next = this.#steps!.next();
-      if (next.done) {
-        this.#state = 'done';
-        this.#bytesDone = this.#bytesTotal;
-      } else this.#bytesDone += next.value;
+      if (next.done) this.#done();
+      else this.#bytesDone += next.value;
     });
+  }
+
+  #done(): void {
+    this.#state = 'done';
+    // Holes are done without a step.
+    this.#bytesTotal ??= this.#bytesDone;
+    this.#bytesDone = this.#bytesTotal;
   }
 
   #end(work: () => void): void {
@@ -81,9 +100,23 @@ export class Job {
       work();
     } catch (error) {
       this.#state = 'failed';
-      this.#error = error;
+      this.#error = this.#named(error);
     }
-    if (!this.isRunning) this.#steps = undefined;
+    if (this.isRunning) return;
+    this.#steps = undefined;
+    this.#ended?.();
+  }
+
+  #named(error: unknown): unknown {
+    const isNamed = !(error instanceof CadastreError) || error.family === 'internal' || error.where.path !== undefined;
+    if (isNamed || this.#path === undefined) return error;
+    const { family, code, message, where, expected, found } = error;
+    return new CadastreError(family, code, message, {
+      where: { ...where, path: this.#path },
+      expected,
+      found,
+      cause: error,
+    });
   }
 }
 
@@ -103,16 +136,17 @@ export class JobRunner {
     return this.#active.length + this.#waiting.length;
   }
 
-  /** Start a job; undefined steps: one that is done already. */
-  start(bytesTotal: number, steps: JobSteps | undefined): Job {
-    const job = new Job(this, bytesTotal, steps);
+  /** Start a job. @param steps undefined: it is done already. */
+  start(subject: JobSubject, steps: JobSteps | undefined): Job {
+    const job = new Job(this, subject, steps);
     if (job.isRunning) this.#waiting.push(job);
     return job;
   }
 
-  /** A job that failed before it could begin. */
-  failed(error: CadastreError): Job {
-    const job = this.start(0, failing(error));
+  /** A job that failed before it could begin. Throws what is no CadastreError, or an internal one. */
+  refused(error: unknown, path?: string): Job {
+    if (!(error instanceof CadastreError) || error.family === 'internal') throw error;
+    const job = new Job(this, { bytes: 0, path }, failing(error));
     job.advance();
     return job;
   }

@@ -206,8 +206,9 @@ describe('copies between host and image', () => {
       expect(isSame(image.content('y'), bytes)).toBe(true);
       expect(image.editor.volume.inode(image.find('y')!).mode & 0o777).toBe(0o604);
 
-      const back = copyOut(runner, image.editor.volume, image.find('y')!, writer, writer.root, name('z'));
-      const cut = copyOut(runner, image.editor.volume, image.find('y')!, writer, writer.root, name('cut'));
+      const out = (to: string) => () => writer.createFile(writer.root, name(to));
+      const back = copyOut(runner, image.editor.volume, image.editor, image.find('y')!, out('z'));
+      const cut = copyOut(runner, image.editor.volume, image.editor, image.find('y')!, out('cut'));
       const cutIn = copyIn(runner, image.editor, tree, tree.entryAt(name('x')), image.root, name('cut'));
       for (let i = 0; i < 6; i++) runner.step();
       expect(existsSync(join(directory, 'out', 'cut'))).toBe(true);

@@ -6,11 +6,11 @@
  * 3. Names come from the image and are not to be trusted: the writer checks each of them.
  */
 import { CadastreError, fileError } from '../errors.ts';
-import { Fork } from '../file/fork.ts';
 import type { Inode } from '../file/inode.ts';
 import { readSymlink } from '../file/symlink.ts';
 import type { HostDirectory } from '../host/calls.ts';
-import type { HostMetadata, HostOutput, HostWriter } from '../host/writer.ts';
+import type { HostMetadata, HostWriter } from '../host/writer.ts';
+import { COPY_PIECE, copyContent, HostFileWriter, ImageReader } from './copy-content.ts';
 import { listXattrs } from './metadata.ts';
 import { showPath } from './path.ts';
 import type { Volume } from './volume.ts';
@@ -30,7 +30,6 @@ export interface GetResult {
   bytes: number;
 }
 
-const PIECE = 1 << 20;
 /** Errors of the host after which every further object would fail as well. */
 const HOPELESS = new Set(['ENOSPC', 'EDQUOT', 'EROFS']);
 
@@ -40,7 +39,7 @@ export class Getter {
   readonly #volume: Volume;
   readonly #writer: HostWriter;
   readonly #options: GetOptions;
-  readonly #piece = new Uint8Array(PIECE);
+  readonly #piece = new Uint8Array(COPY_PIECE);
   /** Where the first name of an inode was made. */
   readonly #links = new Map<number, { directory: HostDirectory; name: Uint8Array }>();
 
@@ -78,7 +77,7 @@ export class Getter {
         return made;
       },
       leave: ({ inode, path: at }, depth) =>
-        this.#trying(at, () => this.#writer.finishDirectory(directories[depth]!, metadataOf(inode))),
+        this.#trying(at, () => this.#writer.finishDirectory(directories[depth]!, hostMetadata(inode))),
       failed: (error) => this.#options.failed(error),
     });
   }
@@ -96,11 +95,11 @@ export class Getter {
       this.#file(inode, into, name);
       this.result.files++;
     } else if (inode.isSymlink) {
-      this.#writer.createSymlink(into, name, readSymlink(inode), metadataOf(inode));
+      this.#writer.createSymlink(into, name, readSymlink(inode), hostMetadata(inode));
       this.result.others++;
     } else {
       const { major, minor } = inode.deviceNumber;
-      made = this.#writer.createNode(into, name, major, minor, metadataOf(inode));
+      made = this.#writer.createNode(into, name, major, minor, hostMetadata(inode));
       if (made) this.result.others++;
     }
     if (isLinked && made) this.#links.set(inode.number, { directory: into, name });
@@ -109,41 +108,15 @@ export class Getter {
 
   /** Holes and unwritten ranges stay holes. */
   #file(inode: Inode, into: HostDirectory, name: Uint8Array): void {
-    const metadata = metadataOf(inode);
-    const output = this.#writer.createFile(into, name);
-    try {
-      this.#content(inode, output);
-    } catch (error) {
-      output.abandon();
-      throw error;
-    }
-    output.finish(inode.size, metadata);
-  }
-
-  #content(inode: Inode, output: HostOutput): void {
-    const { blockSize } = this.#volume.geometry;
-    const reader = this.#volume.fileReader(inode);
-    // Neighbouring extents are copied as one run.
-    let start = 0;
-    let end = 0;
-    const copy = (): void => {
-      const last = Math.min(end, inode.size);
-      for (let at = start; at < last; ) {
-        const length = reader.read(at, this.#piece.subarray(0, Math.min(PIECE, last - at)));
-        output.write(this.#piece.subarray(0, length), at);
-        this.result.bytes += length;
-        at += length;
-      }
-    };
-    new Fork(inode, 'data').forEachExtent((fileBlock, _startBlock, blockCount, unwritten) => {
-      if (unwritten) return;
-      if (fileBlock * blockSize !== end) {
-        copy();
-        start = fileBlock * blockSize;
-      }
-      end = (fileBlock + blockCount) * blockSize;
-    });
-    copy();
+    const metadata = hostMetadata(inode);
+    const copy = copyContent(
+      () => ({
+        reader: new ImageReader(this.#volume, inode, undefined),
+        writer: () => new HostFileWriter(this.#writer.createFile(into, name), metadata),
+      }),
+      this.#piece,
+    );
+    for (const done of copy) this.result.bytes += done;
   }
 
   #trying(path: Uint8Array, work: () => void): void {
@@ -159,7 +132,8 @@ export class Getter {
   }
 }
 
-function metadataOf(inode: Inode): HostMetadata {
+/** What the host is told of a copy. */
+export function hostMetadata(inode: Inode): HostMetadata {
   return {
     mode: inode.mode,
     uid: inode.core.uid,

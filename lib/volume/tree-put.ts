@@ -14,7 +14,7 @@ import { FileWriter } from '../file/write.ts';
 import type { HostEntry, HostFile, HostTree } from '../host/tree.ts';
 import { describeAsHost, hasOwnAcl } from './as-host.ts';
 import { Batch } from './batch.ts';
-import { truncate, writeAt } from './content.ts';
+import { COPY_PIECE, copyContent, HostReader, ImageWriter } from './copy-content.ts';
 import { type Editor, isLogFull } from './editor.ts';
 import { createIn, createUnnamed, finishFreeing, link, linkOver, type NewObject, nameIt } from './names.ts';
 import { showPath } from './path.ts';
@@ -38,8 +38,6 @@ export interface PutResult {
 /** Files up to this size are read whole and take their place in one transaction with others. */
 const SMALL_BYTES = 512 << 10;
 const SLAB_BYTES = 4 << 20;
-/** Long files go in pieces that stay in the processor's cache between reading and writing. */
-const PIECE = 1 << 20;
 
 interface Level {
   readonly entry: HostEntry;
@@ -244,34 +242,25 @@ export class TreePutter {
   /** Long or sparse: written piece by piece to an inode without a name, which it gets at the end. */
   #large(tree: HostTree, entry: HostEntry, file: HostFile, directory: number, name: Uint8Array): number {
     const editor = this.#editor;
-    const { blockSize } = editor.volume.geometry;
-    const piece = (this.#piece ??= new Uint8Array(PIECE));
-    const number = editor.transact((tx) => createUnnamed(editor, tx, directory, this.#object(entry)));
-    let victim: number | undefined;
+    let number = 0;
     let bytes = 0;
-    try {
-      for (let segment = file.nextSegment(0); segment; segment = file.nextSegment(segment.offset + segment.length)) {
-        // A hole counts only in whole blocks: the data widens to block boundaries.
-        const start = segment.offset - (segment.offset % blockSize);
-        const end = Math.min(file.size, Math.ceil((segment.offset + segment.length) / blockSize) * blockSize);
-        for (let at = start; at < end; at += PIECE) {
-          const part = piece.subarray(0, Math.min(PIECE, end - at));
-          file.readInto(part, at);
-          writeAt(editor, number, at, part);
-          bytes += part.length;
-        }
-        segment.length = end - segment.offset;
-      }
-      if (editor.volume.inode(number).size < file.size) truncate(editor, number, file.size);
-      victim = editor.transact((tx) => {
-        this.#dress(tx, editor.inode(tx, number), tree, entry, true);
-        return nameIt(editor, tx, directory, name, number);
-      });
-    } catch (error) {
-      finishFreeing(editor, number);
-      throw error;
-    }
-    if (victim !== undefined) finishFreeing(editor, victim);
+    const copy = copyContent(
+      () => ({
+        reader: new HostReader(file, editor.volume.geometry.blockSize),
+        writer: () =>
+          new ImageWriter(editor, {
+            directory,
+            name,
+            what: this.#object(entry),
+            complete: (tx, made) => {
+              number = made;
+              this.#dress(tx, editor.inode(tx, made), tree, entry, true);
+            },
+          }),
+      }),
+      (this.#piece ??= new Uint8Array(COPY_PIECE)),
+    );
+    for (const done of copy) bytes += done;
     this.result.files++;
     this.result.bytes += bytes;
     return number;

@@ -7,6 +7,7 @@ import { deviceError } from '../../errors.ts';
 import { assertNotInUse, lockImage } from '../../host/lock.ts';
 import { ImageFiles, type ImageFilesOptions } from '../image-files.ts';
 import { callbackCalls } from './callback-calls.ts';
+import { CopyJobs } from './jobs.ts';
 import { FileHandle, promiseCalls } from './promise-calls.ts';
 import { Dir, Dirent, Stats } from './stats.ts';
 import { type StreamCalls, Streams } from './streams.ts';
@@ -86,9 +87,11 @@ export type ImageFs = Pick<NodeFs, Both | `${Both}Sync` | Others> & {
   readonly writable: boolean;
   /** Set where what is read may be stale or damaged: opened with `readOnly` over a log that cannot be replayed; says why. */
   readonly warning: string | undefined;
+  /** Copies that can be watched, waited for and cancelled, many at once. */
+  readonly jobs: CopyJobs;
   /** Make everything done so far durable, as `fsync` does. */
   flush(): void;
-  /** Close all descriptors, write everything in place, close the image. A second call does nothing. */
+  /** End jobs that are not over, close all descriptors, write everything in place, close the image. A second call does nothing. */
   unmount(): void;
 };
 
@@ -152,6 +155,7 @@ function lock(path: string, force: boolean): () => void {
 function imageFs(files: ImageFiles, unlock: () => void): ImageFs {
   const sync = new SyncCalls(files, nextDev++);
   const callbacks = callbackCalls(sync);
+  const jobs = new CopyJobs(files);
   const streams = new Streams(callbacks as unknown as StreamCalls);
   const fs: Record<string, unknown> = {};
   for (const name of Object.getOwnPropertyNames(SyncCalls.prototype)) {
@@ -175,10 +179,12 @@ function imageFs(files: ImageFiles, unlock: () => void): ImageFs {
     WriteStream: nodeFs.WriteStream,
     writable: !files.readOnly,
     warning: files.warning,
+    jobs,
     flush: () => files.sync(),
     unmount: () => {
       if (!files.mounted) return;
       try {
+        jobs.cancel();
         files.unmount();
       } finally {
         unlock();
