@@ -43,7 +43,7 @@ export function settleDisputes(state: RepairState): void {
   const { observed } = state.first;
   if (!observed) return;
   const ags = agsToLookAt(state);
-  const dropped = extentsDropped(state);
+  const dropped = lossesBefore(state);
   if (ags.length === 0 && dropped.length === 0) return;
   const evidence = new Evidence(state, observed);
   const suspects = evidence.claims.tables.map((_, ag) =>
@@ -53,10 +53,12 @@ export function settleDisputes(state: RepairState): void {
   new Settlement(state, evidence, dropped).run(ags, moves);
 }
 
-/** Extents that stage 1 had to drop, where no register says which blocks were meant. */
-function extentsDropped({ report, first, geometry }: RepairState): Loss[] {
+/** Extents and whole inodes that stage 1 had to drop, where no register says which blocks were theirs. */
+function lossesBefore({ report, first, geometry }: RepairState): Loss[] {
   if (geometry.features.rmapbt && first.observed!.trees.every(({ seen }) => seen.rmapbt?.complete)) return [];
-  return report.losses.filter(({ what, inode, blockCount }) => what === 'extents' && inode !== undefined && blockCount);
+  return report.losses.filter(({ what, inode, blockCount }) => {
+    return inode !== undefined && (what === 'inode' || (what === 'extents' && blockCount));
+  });
 }
 
 function agsToLookAt({ first, claims, geometry }: RepairState): number[] {
@@ -87,9 +89,12 @@ class Settlement {
   readonly #astray = new Set<number>();
   #unnamed = 0;
 
-  /** @param dropped extents whose blocks somebody may be missing, too. */
+  /** @param dropped extents and inodes whose blocks somebody may be missing, too. */
   constructor(state: RepairState, evidence: Evidence, dropped: readonly Loss[]) {
-    for (const { inode, blockCount } of dropped) this.#losses.add(inode!, blockCount!, blockCount!);
+    for (const { inode, blockCount } of dropped) {
+      if (blockCount) this.#losses.add(inode!, blockCount, blockCount);
+      else this.#losses.addInode(inode!);
+    }
     this.#state = state;
     this.#evidence = evidence;
     this.#rule = state.options.conflicts ?? 'auto';

@@ -17,6 +17,14 @@ export class Losses {
   #least = Number.POSITIVE_INFINITY;
   #all = 0;
   #inodes = new Set<number>();
+  /** Whole inodes are gone: whatever nobody claims may have been theirs. */
+  #anything = false;
+
+  /** An inode of which nothing is known any more. */
+  addInode(inode: number): void {
+    this.#anything = true;
+    this.#inodes.add(inode);
+  }
 
   /** @param disputed blocks in dispute. @param claimed of the whole claim they are a part of. */
   add(inode: number, disputed: number, claimed: number): void {
@@ -48,15 +56,45 @@ export class Losses {
     const whose = this.#inodes.size === 1 ? { inode: only! } : {};
     for (let ag = 0; ag < evidence.geometry.agCount; ag++) {
       if (evidence.register.isComplete(ag)) continue;
-      const lost = lostRuns(evidence, ag);
+      const all = lostRuns(evidence, ag);
+      const lost = this.#anything ? withoutMetadata(evidence, ag, all) : all;
       for (let i = 0; i < lost.length; i++) {
         const blockCount = lost.count[i]!;
-        if (blockCount < this.#least || blockCount > this.#all) continue;
+        if (!this.#anything && (blockCount < this.#least || blockCount > this.#all)) continue;
+        if (kept.length === MOST_KEPT) return kept;
         kept.push({ ag, agBlock: lost.start[i]!, blockCount, ...whose });
       }
     }
     return kept;
   }
+}
+
+/** Files made of lost ranges. */
+const MOST_KEPT = 10_000;
+/** Kinds of blocks that are worth nothing without the inode they belonged to. */
+const DESCRIBED: readonly ClaimKind[] = ['directory', 'attributes', 'symlink', 'extent-tree', 'ag-tree', 'inodes'];
+
+/** Without blocks that say they are metadata: what could be had from them was taken before. */
+function withoutMetadata({ self }: Evidence, ag: number, runs: RunList): RunList {
+  const data = new RunList();
+  let left = MOST_SEARCHED;
+  for (let i = 0; i < runs.length; i++) {
+    const end = runs.start[i]! + runs.count[i]!;
+    for (let block = runs.start[i]!; block < end; block++) {
+      if (left-- <= 0) {
+        data.push(block, end - block);
+        break;
+      }
+      const claim = { inode: -1, fileBlock: 0, ag, agBlock: block };
+      const isMetadata = DESCRIBED.some((kind) =>
+        kind === 'inodes'
+          ? self.proves({ ...claim, kind }) !== undefined
+          : self.describe(ag, block, kind) !== undefined,
+      );
+      if (!isMetadata) data.push(block, 1);
+    }
+  }
+  return asSet(data);
 }
 
 /** Lost blocks that are looked at for metadata: an image whose free space is nonsense has more. */
