@@ -6,7 +6,7 @@
  *   2 disputes   claims that collide judged on evidence; forks edited                     (disputes/)
  *   3 forks      every fork that has to be written anew gets its form and its tree blocks  (forks/)
  *   4 groups     AG headers and trees rebuilt from the claims, copies of the superblock    (groups/)
- *   5 names      with an Editor on the plan: attributes, symlinks, directories, links, lost+found (names/)
+ *   5 names      straight on the plan: attributes, symlinks, directories, links, lost+found (names/)
  *
  * 1. Blocks are taken from `free` only until stage 4 has published free space on the plan; afterwards through Space.
  * 2. `pending` forks stand empty in their inode on the plan (a few bytes), and here as they shall be: whoever wants to
