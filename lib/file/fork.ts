@@ -105,8 +105,11 @@ export class Fork {
     }
   }
 
-  /** The cursor that changes go through: kept for the tree form, where many changes follow one another in one leaf. */
-  #own(space: Space): ExtentCursor {
+  /**
+   * The cursor that changes go through: kept for the tree form, where many changes follow one another in one leaf. Every change of
+   * the fork moves it: for a search whose result is used at once.
+   */
+  ownCursor(space: Space): ExtentCursor {
     if (this.format !== FORMAT.BTREE) return this.cursor(space);
     if (this.#kept?.space !== space) this.#kept = { space, cursor: this.cursor(space) };
     return this.#kept.cursor;
@@ -198,7 +201,7 @@ export class Fork {
   ): void {
     this.inode.change(tx);
     this.inode.core.nblocks += blockCount;
-    const cursor = this.#own(space);
+    const cursor = this.ownCursor(space);
     const hasLeft = cursor.seekLE(fileBlock);
     const left = { fileBlock: cursor.fileBlock, startBlock: cursor.startBlock, blockCount: cursor.blockCount };
     const joinLeft =
@@ -237,7 +240,7 @@ export class Fork {
    */
   unmap(tx: Transaction, space: Space, from: number, to: number, each: ExtentVisitor): void {
     this.inode.change(tx);
-    let cursor = this.cursor(space);
+    let cursor = this.ownCursor(space);
     const { format } = this;
     let more = cursor.seekContaining(from);
     while (more && cursor.fileBlock < to) {
@@ -258,7 +261,7 @@ export class Fork {
       each(cutStart, cutBlock, cutEnd - cutStart, unwritten);
       if (cutEnd >= to || blockCount === 0) break;
       // The visitor and the splits may have moved things, and the list may have become a tree: find the place again.
-      if (this.format !== format) cursor = this.cursor(space);
+      if (this.format !== format) cursor = this.ownCursor(space);
       more = cursor.seekContaining(cutEnd);
     }
     this.#shrinkToInline(tx, space);

@@ -38,7 +38,7 @@ export function releaseRange(
   let end = to;
   while (units > 0) {
     if (at >= end) return units;
-    const cursor = fork.cursor();
+    const cursor = fork.ownCursor(space);
     const found = how.descending ? cursor.seekLE(end - 1) && cursor.endBlock > from : cursor.seekContaining(at);
     if (!found || cursor.fileBlock >= to) return units;
     let first = Math.max(from, cursor.fileBlock);

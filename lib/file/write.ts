@@ -145,7 +145,7 @@ export class FileWriter {
     let at = first;
     while (at < end) {
       const slice = (from: number, to: number) => bytes.subarray((from - first) * blockSize, (to - first) * blockSize);
-      const cursor = this.#fork.cursor();
+      const cursor = this.#fork.ownCursor(this.#space);
       if (!cursor.seekContaining(at) || cursor.fileBlock >= end) {
         this.#fillHole(at, end - at, slice(at, end), 0);
         break;
@@ -253,7 +253,7 @@ export class FileWriter {
   }
 
   #nearFor(fileBlock: number): number {
-    const cursor = this.#fork.cursor();
+    const cursor = this.#fork.ownCursor(this.#space);
     return cursor.seekLE(fileBlock) ? cursor.startBlock + cursor.blockCount : homeBlock(this.inode);
   }
 
