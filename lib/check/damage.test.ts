@@ -163,6 +163,10 @@ const cases: Case[] = [
       }),
   },
   { code: 'LOG_DIRTY', damage: (d, s) => edit(d, logByte(s), 512, -1, (view) => view.setUint32(40, 2)) },
+  {
+    code: 'LOG_ZEROED',
+    damage: (d, s) => d.zero(logByte(s), s.geometry.logBlocks * s.geometry.blockSize),
+  },
   { code: 'LOG_BAD', damage: (d, s) => edit(d, logByte(s), 512, -1, (view) => view.setUint32(304, 0xdead)) },
   { code: 'LSN_AHEAD', damage: (d, s) => editHeader(s, d, 0, 1, (view) => view.setUint32(Agf.offsets.lsn, 99)) },
   {

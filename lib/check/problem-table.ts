@@ -44,6 +44,7 @@ export const PROBLEMS = {
     'replay the log first',
   ),
   LOG_BAD: error('the log cannot be read: {field} is {found}, expected {expected}', 'write an empty log'),
+  LOG_ZEROED: warning('the log is all zeroes: whatever it held is gone', 'write an empty log'),
   LSN_AHEAD: error(
     '{structure} was last written at log position {found}, which the log (at {expected}) has not reached',
     'write an empty log of a later cycle',

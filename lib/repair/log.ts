@@ -3,12 +3,13 @@
  *
  * 1. A log that can be replayed is replayed. When what it left half done cannot be finished because the image is damaged,
  *    the blocks are put back all the same and the rest is left to repair: most of it concerns trees that are rebuilt.
- * 2. A log that cannot be read is replaced by a new one; a log that can be read but not be replayed only when the user says
+ * 2. A log that cannot be read, or is all zeroes, is replaced by a new one; a log that can be read but not be replayed only when the user says
  *    so: it may hold the only copy of something.
  * 3. A new log stands in a cycle beyond every LSN in the image. For the plan its bytes are made when they are read.
  */
 import type { Geometry } from '../../formats/geometry.ts';
 import { LOG_ITEM } from '../../formats/log-items.ts';
+import { NULL32 } from '../../formats/struct.ts';
 import type { Device } from '../device/device.ts';
 import { CadastreError, corrupt, internal } from '../errors.ts';
 import { FreshLog, freshLogCycle, resetLog } from '../journal/clean-log.ts';
@@ -49,7 +50,12 @@ export function planLog(
     report.lose('log', 'changes that were only in the log, if there were any, are lost');
     return planFreshLog(device, geometry);
   }
-  if (state.clean) return undefined;
+  if (state.clean) {
+    if (state.previousBlock !== NULL32) return undefined;
+    report.did('log', 'the log was all zeroes: an empty one was made');
+    report.lose('log', 'changes that were only in the log, if there were any, are lost');
+    return planFreshLog(device, geometry);
+  }
   if (discard) {
     report.did('log', 'the log was thrown away, as asked, and a new one made');
     report.lose('log', 'changes that were only in the log are lost');

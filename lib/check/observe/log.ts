@@ -19,7 +19,7 @@ const WINDOW_BB = (2 << 20) / LOG_BB + 512;
 
 export type LogState = 'clean' | 'dirty' | 'bad';
 
-/** Reports LOG_DIRTY and LOG_BAD; stores the head's position in the context. */
+/** Reports LOG_DIRTY, LOG_BAD and LOG_ZEROED; stores the head's position in the context. */
 export function observeLog(context: CheckContext): LogState {
   return new LogLook(context).run();
 }
@@ -44,7 +44,8 @@ class LogLook {
     const last = this.#cycle(this.#length - 1);
     if (!this.#readable) return 'bad';
     if (first === 0 && last === 0) {
-      // Zeroed all over: nothing to replay, and the next record will be the first.
+      // Nothing to replay, and the next record will be the first; but no tool that closes an image leaves its log so.
+      this.#context.problems.add('LOG_ZEROED', { structure: 'log' }, 'a clean end', 'zeroes');
       this.#context.head = { cycle: 1, block: 0 };
       return 'clean';
     }
