@@ -17,7 +17,7 @@ import { tryRepair } from './survive.ts';
 
 const WIPES = ['wipe-superblock', 'wipe-64k', 'wipe-1m', 'wipe-ag1', 'wipe-inodes', 'wipe-log', 'wipe-sectors', 'cut'];
 /** Sectors that are overwritten where that is said. */
-const SECTORS = [1, 100, 1000];
+const SECTORS = [1, 256, 1000];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
