@@ -142,6 +142,34 @@ function flagsFault(view: DataView, offset: number, geometry: Geometry, mode: nu
   return undefined;
 }
 
+const DIRECTORY_FLAGS = INODE_FLAG.PROJINHERIT | INODE_FLAG.NOSYMLINKS;
+
+/** Flags of an inode in use that mean nothing on it: no reader minds them, xfs_repair takes them away. Behind `inodeCoreFault`. */
+export function inodeFlagsFault(
+  view: DataView,
+  offset: number,
+  geometry: Geometry,
+  inodeNumber: number,
+): Fault | undefined {
+  const type = view.getUint16(offset + 2) & S_IFMT;
+  const flags = view.getUint16(offset + 90);
+  const flags2 = view.getUint32(offset + 124);
+  const wrong = (field: string, expected: string, found: string): Fault => fault('BAD_FLAGS', field, expected, found);
+  if ((flags & INODE_FLAG.NEWRTBM) !== 0 && inodeNumber !== geometry.rootInode + 1) {
+    return wrong('flags', 'newrtbm on the realtime bitmap only', hex(flags, 4));
+  }
+  if ((flags & INODE_FLAG.RTINHERIT) !== 0) {
+    return wrong('flags', 'no realtime flag without a realtime section', hex(flags, 4));
+  }
+  if ((flags & DIRECTORY_FLAGS) !== 0 && type !== MODE.DIR) {
+    return wrong('flags', 'projinherit and nosymlinks on directories only', hex(flags, 4));
+  }
+  if ((flags2 & INODE_FLAG2.DAX) !== 0 && type !== MODE.FILE && type !== MODE.DIR) {
+    return wrong('flags2', 'dax on files and directories only', hex(flags2, 8));
+  }
+  return undefined;
+}
+
 function missingFeature(flags2: number, feature: string): Fault {
   return fault('BAD_FLAGS', 'flags2', `no ${feature} flag without the feature`, hex(flags2, 8));
 }

@@ -162,6 +162,11 @@ export function verifySuperblock(head: Uint8Array, imageBytes: number, ag = 0): 
       fatal.push(fault('IN_PROGRESS', 'inprogress', '0: the image was never finished', sb.inprogress));
     }
     counterFaults(sb, minor);
+    const quota = quotaFault(sb);
+    if (quota) minor.push(quota);
+  } else if (sb.inprogress !== 0 && sb.qflags !== 0) {
+    // A copy as mkfs left it, which knows of no quota.
+    minor.push(fault('BAD_VALUE', 'qflags', '0 in a copy that was never written again', sb.qflags));
   }
   otherFaults(sb, head, minor);
   return { dialect, refusal, fatal, minor };
@@ -329,6 +334,14 @@ function featureFaults(sb: SuperblockView, dialect: Dialect, fatal: Fault[], min
       ),
     );
   }
+}
+
+/** Quota bits of a superblock without quota inodes: only repair has an opinion on them. */
+function quotaFault(sb: SuperblockView): Fault | undefined {
+  const has = (inode: number): boolean => inode !== 0 && inode !== NULL64;
+  if (has(sb.uquotino) || has(sb.gquotino) || has(sb.pquotino)) return undefined;
+  if ((sb.versionnum & VERSION.QUOTA) === 0) return undefined;
+  return fault('BAD_FEATURES', 'versionnum', 'QUOTA clear without quota inodes', hex(sb.versionnum, 4));
 }
 
 /** Counters of the primary that no intact image has; their true values are for the checker to count. */

@@ -106,7 +106,7 @@ function run(device: Device, problems: ProblemLog, counts: Counts, options: Chec
   const log = options.ignoreLog ? problems.mute(() => observeLog(context)) : observeLog(context);
   if (log === 'dirty' && !options.ignoreLog) return undefined;
   context.checkLsn(primary.sector, Superblock.offsets.lsn, 'Superblock', { ag: 0 });
-  observeSecondaries(context, primary);
+  observeSecondaries(context, primary, log === 'clean');
 
   const headers: AgHeaders[] = [];
   const trees: AgTrees[] = [];

@@ -68,7 +68,7 @@ const COMMON = [
 const DERIVED = ['blocklog', 'sectlog', 'inodelog', 'inopblock', 'inopblog', 'agblklog', 'badFeatures2'] as const;
 const LOOSE_VERSION = VERSION.ATTR | VERSION.QUOTA;
 
-type NumberField = (typeof COMMON)[number] | (typeof DERIVED)[number];
+type NumberField = (typeof COMMON)[number] | (typeof DERIVED)[number] | 'versionnum';
 
 /** The outcome. */
 export interface FoundSuperblock {
@@ -404,6 +404,7 @@ function mendMinor(bytes: Uint8Array, field: string, expected: string | number):
     return [`the superblock sector had something behind its last field`];
   }
   const values: { readonly [field: string]: number } = {
+    versionnum: sb.versionnum & ~VERSION.QUOTA,
     imaxPct: 25,
     rextsize: Math.max(1, 4096 / sb.blocksize),
     qflags: sb.qflags & ~0x30,

@@ -74,11 +74,6 @@ const ROWS: readonly Row[] = [
   // Superblocks.
   row(/^superblock$/, /^(fdblocks|icount|ifree|inprogress|lsn|frextents)$/, 'not kept up in copies', isSecondary),
   row(/^superblock$/, /^(uquotino|gquotino|pquotino|rootino|rbmino|rsumino)$/, 'zero and null mean none', becomesNone),
-  row(/^superblock$/, /^rextsize$/, 'no realtime section uses it', ({ image }, { after }) => {
-    const bytes = Number(after) * image.geometry.blockSize;
-    return bytes >= 4096 && bytes <= 2 ** 30;
-  }),
-  row(/^superblock$/, /^featuresLogIncompat$/, 'counts while the log is dirty'),
   row(/^superblock$/, /^logsunit$/, '0 and 1 both mean none', (_each, { after }) => after <= 1n),
   // The log is clean: where it ends is all that counts, and that the unmount record says.
   row(/^log-record$/, /^(crc|tailLsn|prevBlock|cycleData\[\]|fmt|ops\[\]\..*|lsn|size|len|numLogops)$/, 'not replayed'),

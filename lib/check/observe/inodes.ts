@@ -26,7 +26,7 @@ import {
   MODE,
   S_IFMT,
 } from '../../../formats/inode.ts';
-import { inodeCoreFault } from '../../../formats/inode-verify.ts';
+import { inodeCoreFault, inodeFlagsFault } from '../../../formats/inode-verify.ts';
 import { getU64, NULL32 } from '../../../formats/struct.ts';
 import { SYMLINK, symlinkPiece, symlinkPieceFault } from '../../../formats/symlink.ts';
 import { CadastreError } from '../../errors.ts';
@@ -175,6 +175,8 @@ export class InodeObserver {
     const table = this.#table;
     const index = this.#index;
     const type = mode & S_IFMT;
+    const idle = inodeFlagsFault(view, offset, this.#geometry, this.#inode);
+    if (idle) this.#context.problems.fault('INODE_BAD', this.#where(), idle);
     const size = getU64(view, offset + at.size);
     const counts = this.#counts;
     table.mode[index] = mode;

@@ -60,12 +60,19 @@ export function observePrimary(device: Device, problems: ProblemLog): Primary | 
   return { geometry: new Geometry(sector, dialect), dialect, sector };
 }
 
-/** The copies in AGs 1 and up. */
-export function observeSecondaries(context: CheckContext, primary: Primary): void {
+/**
+ * The copies in AGs 1 and up. @param logIsClean then nothing in the log can need features of its own, here or in the primary;
+ * before that the primary alone may say so.
+ */
+export function observeSecondaries(context: CheckContext, primary: Primary, logIsClean: boolean): void {
   const { geometry, problems } = context;
   const bytes = new Uint8Array(geometry.sectorSize);
   const view = viewOf(bytes);
   const first = Superblock.at(primary.sector);
+  if (logIsClean && first.featuresLogIncompat !== 0) {
+    const where = { ag: 0, structure: 'Superblock', field: 'featuresLogIncompat' };
+    problems.add('SUPERBLOCK_FIELD', where, 0, first.featuresLogIncompat, { rule: 'BAD_VALUE' });
+  }
   for (let ag = 1; ag < geometry.agCount; ag++) {
     const where = { ag, structure: 'Superblock' };
     if (!context.read(geometry.agBlockToByte(ag, 0), bytes)) continue;
@@ -86,6 +93,8 @@ export function observeSecondaries(context: CheckContext, primary: Primary): voi
       compare('versionnum', first.versionnum & ~LOOSE_VERSION, copy.versionnum & ~LOOSE_VERSION);
       compare('featuresRoCompat', first.featuresRoCompat, copy.featuresRoCompat);
       compare('featuresIncompat', first.featuresIncompat, copy.featuresIncompat);
+      if (logIsClean) compare('featuresLogIncompat', 0, copy.featuresLogIncompat);
+      compare('rextsize', first.rextsize, copy.rextsize);
       compare('imaxPct', first.imaxPct, copy.imaxPct);
       for (const field of ['uquotino', 'gquotino', 'pquotino'] as const) {
         if (copy[field] !== 0 && copy[field] !== NULL64) compare(field, first[field], copy[field]);

@@ -8,7 +8,7 @@ import type { Device } from '../../device/device.ts';
 import type { RepairState } from '../state.ts';
 import { readHeader } from './headers.ts';
 
-/** Store the sums over all AGs; their headers must be right by now. */
+/** Store the sums over all AGs; their headers must be right by now, and the log clean. */
 export function mendCounters(state: RepairState): void {
   const { plan, geometry, report } = state;
   const sums = { icount: 0, ifree: 0, fdblocks: 0 };
@@ -22,7 +22,12 @@ export function mendCounters(state: RepairState): void {
   const sector = readSuperblock(plan, geometry, 0);
   const sb = Superblock.at(sector);
   const wrong = (['icount', 'ifree', 'fdblocks'] as const).filter((field) => sb[field] !== sums[field]);
-  if (wrong.length === 0) return;
+  const { featuresLogIncompat } = sb;
+  if (wrong.length === 0 && featuresLogIncompat === 0) return;
+  if (featuresLogIncompat !== 0) {
+    report.did('superblock', 'features that only a log to be replayed has were taken away', { ag: 0 });
+    sb.featuresLogIncompat = 0;
+  }
   if (state.first.damaged.codes.has('SUPERBLOCK_COUNTER')) {
     const text = wrong.map((field) => `${field} is ${sums[field]}, was ${sb[field]}`).join(', ');
     report.did('superblock', `counters of the superblock as counted: ${text}`);

@@ -49,11 +49,12 @@ export function mendFlags(slot: DataView, geometry: Geometry): string[] {
   const most = geometry.agBlocks >>> 1;
   const isHint = (value: number): boolean => value > 0 && value <= most;
 
-  let flags = before.flags & KNOWN_FLAGS & ~INODE_FLAG.REALTIME;
+  let flags = before.flags & KNOWN_FLAGS & ~(INODE_FLAG.REALTIME | INODE_FLAG.RTINHERIT);
+  if (getU64(slot, at.ino) !== geometry.rootInode + 1) flags &= ~INODE_FLAG.NEWRTBM;
   if (type !== MODE.FILE || !isHint(hints.extsize)) flags &= ~INODE_FLAG.EXTSIZE;
   if (type !== MODE.DIR || !isHint(hints.extsize)) flags &= ~INODE_FLAG.EXTSZINHERIT;
   // What directories hand down means nothing elsewhere, and xfs_repair complains of it.
-  if (type !== MODE.DIR) flags &= ~(INODE_FLAG.RTINHERIT | INODE_FLAG.PROJINHERIT | INODE_FLAG.NOSYMLINKS);
+  if (type !== MODE.DIR) flags &= ~(INODE_FLAG.PROJINHERIT | INODE_FLAG.NOSYMLINKS);
   if ((flags & (INODE_FLAG.EXTSIZE | INODE_FLAG.EXTSZINHERIT)) === 0) hints.extsize = 0;
 
   let flags2 = before.flags2 & (INODE_FLAG2.DAX | INODE_FLAG2.REFLINK | INODE_FLAG2.COWEXTSIZE);

@@ -168,6 +168,10 @@ class Judge {
       if (doubted || (file + count > sizeBlocks && !this.#isRegisteredBeyond(start, count))) return false;
       // The fork has them at the register's place as well: a collision with itself, for stage 2.
       if (this.#hasTwice(file, start, count)) return true;
+      // Some of them cannot be its own, and the register has a home for the whole range.
+      const isForeign =
+        witness.isClaimedByOthers(start, count, inode, attr) || (witness.freeBlocks(start, count) ?? 0) > 0;
+      if (isForeign && this.#hasHome(file, count)) return false;
       if (this.#fillsGap(start, count)) return false;
       this.#uncertain.push([file, count]);
       return true;

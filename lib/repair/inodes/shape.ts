@@ -218,7 +218,11 @@ class ShapeFinder {
     }
     const count = Math.min(said, room);
     const [good, inOrder] = this.#records(DATA_FORK_OFFSET, count, type);
-    if (good === 0) return AGAINST;
+    if (good === 0) {
+      // A place in the file that cannot be takes nothing from what the blocks say they are.
+      const content = this.#content(type, DATA_FORK_OFFSET, count);
+      return content >= PROVEN ? content - CHANGED : AGAINST;
+    }
     let points = good === count && inOrder ? LIKELY : POSSIBLE;
     if (said > room) points -= CHANGED + 1;
     return points + this.#content(type, DATA_FORK_OFFSET, count);
