@@ -2,7 +2,8 @@
  * The log made good, planned on layers over the image and carried out on the image itself when the repair is written.
  *
  * 1. A log that can be replayed is replayed. When what it left half done cannot be finished because the image is damaged,
- *    the blocks are put back all the same and the rest is left to repair: most of it concerns trees that are rebuilt.
+ *    the blocks are put back all the same and the rest is left to repair: most of it concerns trees that are rebuilt. A
+ *    change of something that is damaged itself is left out, and said.
  * 2. A log that cannot be read, or is all zeroes, is replaced by a new one; a log that can be read but not be replayed only when the user says
  *    so: it may hold the only copy of something.
  * 3. A new log stands in a cycle beyond every LSN in the image. For the plan its bytes are made when they are read.
@@ -14,6 +15,7 @@ import type { Device } from '../device/device.ts';
 import { CadastreError, corrupt, internal } from '../errors.ts';
 import { FreshLog, freshLogCycle, resetLog } from '../journal/clean-log.ts';
 import { type LogState, readLogState } from '../journal/log-reader.ts';
+import type { ReplayFault } from '../journal/recovery/raw-blocks.ts';
 import { type ReplayResult, replayLog } from '../journal/recovery/replay.ts';
 import { sealDirectoryPieces } from '../recovery/directory-pieces.ts';
 import { recover } from '../recovery/recover.ts';
@@ -27,6 +29,9 @@ export interface LogPlan {
   /** The same for good, on the image itself. */
   readonly apply: (device: Device) => void;
 }
+
+/** Changes that could not be replayed, told one by one. */
+const MOST_TOLD = 50;
 
 /** Findings that say "this is no log any more", rather than "a part of this log is damaged". */
 const NO_LOG = new Set(['LOG_HEAD', 'LOG_CYCLE', 'LOG_SIZE', 'LOG_UUID']);
@@ -86,29 +91,43 @@ function planReplay(device: Device, geometry: Geometry, state: LogState, report:
   }
 }
 
-/** Blocks put back, everything else left to repair. */
+/** Blocks put back as far as that can be, everything else left to repair. */
 function planBlocks(device: Device, geometry: Geometry, state: LogState, report: RepairReport): LogPlan {
-  const replay = (image: Device): ReplayResult => {
-    const result = replayLog(image, geometry, state);
-    sealDirectoryPieces(image, result);
+  const replay = (image: Device, fault: ReplayFault): ReplayResult => {
+    const result = replayLog(image, geometry, state, fault);
+    try {
+      sealDirectoryPieces(image, result);
+    } catch (error) {
+      if (!(error instanceof CadastreError) || error.family !== 'corrupt') throw error;
+      fault(error);
+    }
     return result;
   };
   const plan = new PlanDevice(device);
+  const faults: CadastreError[] = [];
+  let left = 0;
   let result: ReplayResult;
   try {
-    result = replay(plan);
+    result = replay(plan, (error) => {
+      if (left++ < MOST_TOLD) faults.push(error);
+    });
   } catch (error) {
     if (!(error instanceof CadastreError)) throw error;
     throw refusal(error);
   }
   report.did('log', `the log was replayed: ${result.checkpoints} checkpoints`);
+  for (const { message, where } of faults) {
+    const of = where.inode === undefined ? '' : `inode ${where.inode}: `;
+    report.lose('log', `${of}a change in the log could not be replayed: ${message}`);
+  }
+  if (left > faults.length) report.lose('log', `${left - faults.length} more changes in the log could not be replayed`);
   const lost = result.intents.filter(({ type }) => PRIMARY_INTENTS.has(type)).length;
   if (lost > 0) report.lose('log', `${lost} operations on files that the log only announced could not be finished`);
   const fresh = planFreshLog(plan, geometry);
   return {
     device: fresh.device,
     apply: (image) => {
-      replay(image);
+      replay(image, () => {});
       fresh.apply(image);
     },
   };

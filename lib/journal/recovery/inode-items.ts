@@ -59,17 +59,19 @@ export function replayInode(replay: ReplayState, item: LogItem, lsn: Position): 
   if (replay.isCancelled(daddr, fields.length)) return;
   const block = replay.blocks.get(daddr, length);
   const { view } = block;
-  if (view.getUint16(offset) !== INODE_MAGIC) {
+  const isThere = view.getUint16(offset) === INODE_MAGIC;
+  if (!isThere && replay.isStrict) {
     throw badItem('there is no inode where one is logged', INODE_MAGIC, view.getUint16(offset), { inode: ino });
   }
   // An inode larger than a sector may be torn: then its LSN says nothing.
   const isLater = !isOlder(view, offset + LSN, { cycle: lsn.cycle, block: lsn.block + 1 }, false);
-  if (isLater && !inodeCrcFault(view, offset, geometry)) {
+  if (isThere && isLater && !inodeCrcFault(view, offset, geometry)) {
     replay.skipped++;
     return;
   }
   const core = item.regions[1];
   if (!core || core.length < CORE) throw badItem('inode item without a core', CORE, core?.length ?? 0, { inode: ino });
+  if (!isThere) view.setUint32(offset + InodeCore.offsets.nextUnlinked, NULL32);
   writeCore(block, offset, core, lsn, ino);
   if ((view.getUint16(offset + 2) & S_IFMT) === MODE.DIR) replay.directories.add(ino);
   writeForks(block, offset, item, fields.fields, ino, geometry);

@@ -13,7 +13,7 @@ import { InodeCore } from '../../../formats/inode.ts';
 import { inodeCoreFault } from '../../../formats/inode-verify.ts';
 import { getU64 } from '../../../formats/struct.ts';
 import type { Device } from '../../device/device.ts';
-import { corrupt } from '../../errors.ts';
+import { type CadastreError, corrupt } from '../../errors.ts';
 import type { Position } from '../position.ts';
 
 /** Memory for blocks between groups. */
@@ -45,19 +45,24 @@ export class RawBlock {
   }
 }
 
-function verifyReplayed(type: BlockType, block: RawBlock, geometry: Geometry): void {
+function replayedFault(type: BlockType, block: RawBlock, geometry: Geometry): CadastreError | undefined {
   const { view, daddr } = block;
   const fault = type.verify(view, geometry, daddr);
-  if (!fault) return;
-  throw corrupt('REPLAY_BLOCK', `log replay makes a ${type.name} that is not valid: ${fault.field} is ${fault.found}`, {
+  if (!fault) return undefined;
+  const text = `log replay makes a ${type.name} that is not valid: ${fault.field} is ${fault.found}`;
+  return corrupt('REPLAY_BLOCK', text, {
     where: { daddr, structure: type.name, field: fault.field },
     expected: fault.expected,
     found: fault.found,
   });
 }
 
+/** What cannot be replayed: thrown, or told when as much as possible shall be. */
+export type ReplayFault = (error: CadastreError) => void;
+
 export class RawBlocks {
   readonly #device: Device;
+  readonly #fault: ReplayFault;
   readonly #blocks = new Map<number, RawBlock>();
   /** fs block → the cached blocks that lie in it. */
   readonly #cover = new Map<number, Set<RawBlock>>();
@@ -65,8 +70,9 @@ export class RawBlocks {
   #group: RawBlock[] = [];
   #bytes = 0;
 
-  constructor(device: Device, blockSize: number) {
+  constructor(device: Device, blockSize: number, fault: ReplayFault) {
     this.#device = device;
+    this.#fault = fault;
     this.#perBlock = blockSize / BASIC_BLOCK;
   }
 
@@ -108,12 +114,10 @@ export class RawBlocks {
   finish(geometry: Geometry): void {
     for (const block of this.#blocks.values()) {
       if (!block.unsettled || !block.dirty) continue;
-      if (!block.type) {
-        throw corrupt('REPLAY_BLOCK', 'log replay leaves a block that is no structure', {
-          where: { daddr: block.daddr },
-        });
-      }
-      verifyReplayed(block.type, block, geometry);
+      const fault = block.type
+        ? replayedFault(block.type, block, geometry)
+        : corrupt('REPLAY_BLOCK', 'log replay leaves a block that is no structure', { where: { daddr: block.daddr } });
+      if (fault) this.#fault(fault);
       block.unsettled = false;
     }
     this.flush();
@@ -147,11 +151,9 @@ export class RawBlocks {
       const ino = getU64(view, offset + InodeCore.offsets.ino);
       const fault = inodeCoreFault(view, offset, geometry, ino);
       if (fault) {
-        throw corrupt('REPLAY_INODE', `log replay makes an inode that is not valid: ${fault.field} is ${fault.found}`, {
-          where: { inode: ino, structure: 'Inode', field: fault.field },
-          expected: fault.expected,
-          found: fault.found,
-        });
+        const text = `log replay makes an inode that is not valid: ${fault.field} is ${fault.found}`;
+        const where = { inode: ino, structure: 'Inode', field: fault.field };
+        this.#fault(corrupt('REPLAY_INODE', text, { where, expected: fault.expected, found: fault.found }));
       }
       sealCrc(data.subarray(offset, offset + geometry.inodeSize), InodeCore.offsets.crc);
     }
@@ -162,7 +164,8 @@ export class RawBlocks {
       view.setUint32(type.lsnOffset + 4, lsn.block);
     }
     if (type.crcOffset >= 0) sealCrc(data, type.crcOffset);
-    if (!block.unsettled) verifyReplayed(type, block, geometry);
+    const fault = block.unsettled ? undefined : replayedFault(type, block, geometry);
+    if (fault) this.#fault(fault);
   }
 
   #eachCover(block: RawBlock, visit: (set: Set<RawBlock>, key: number) => void): void {

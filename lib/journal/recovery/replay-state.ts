@@ -15,6 +15,8 @@ export interface ReplayState {
   readonly pieces: { daddr: number; length: number }[];
   /** Extent trees whose blocks must be told their new owner, at the end of the checkpoint. */
   readonly ownerChanges: { inode: number; attr: boolean; lsn: Position }[];
+  /** Everything must be as the log says; otherwise an inode is written as logged also where none is left. */
+  readonly isStrict: boolean;
   /** Items whose object on the disk was newer. */
   skipped: number;
   /** True when the log frees this buffer later on. @param length in basic blocks. */

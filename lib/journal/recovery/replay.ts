@@ -15,13 +15,13 @@ import { BUFFER_ITEM, BUFFER_TYPE, DoneItem, IntentHeader, LOG_ITEM } from '../.
 import { Superblock } from '../../../formats/superblock.ts';
 import { SUPERBLOCK_TYPE, verifySuperblock } from '../../../formats/superblock-verify.ts';
 import type { Device } from '../../device/device.ts';
-import { corrupt, unsupported } from '../../errors.ts';
+import { CadastreError, corrupt, unsupported } from '../../errors.ts';
 import type { LogState } from '../log-reader.ts';
 import { comparePositions, type Position } from '../position.ts';
 import { badItem, bufferHead, replayBuffer } from './buffer-items.ts';
 import { type Checkpoint, forEachCheckpoint, itemTypeName, type LogItem, viewOf } from './checkpoints.ts';
 import { replayDquot, replayIcreate, replayInode, replayOwner } from './inode-items.ts';
-import { type RawBlock, RawBlocks } from './raw-blocks.ts';
+import { type RawBlock, RawBlocks, type ReplayFault } from './raw-blocks.ts';
 import type { ReplayState } from './replay-state.ts';
 
 /** Bytes of intents without done items that are kept: no log of a healthy system comes near it. */
@@ -71,6 +71,7 @@ class Replay implements ReplayState {
   readonly ownerChanges: { inode: number; attr: boolean; lsn: Position }[] = [];
   readonly items: Record<string, number> = {};
   readonly intents = new Map<string, Intent>();
+  readonly isStrict: boolean;
   checkpoints = 0;
   skipped = 0;
   readonly #device: Device;
@@ -79,10 +80,14 @@ class Replay implements ReplayState {
   #intentBytes = 0;
   #lsn: Position | undefined;
 
-  constructor(device: Device, geometry: Geometry) {
+  readonly #fault: ReplayFault;
+
+  constructor(device: Device, geometry: Geometry, fault: ReplayFault) {
     this.#device = device;
+    this.#fault = fault;
+    this.isStrict = fault === throwIt;
     this.geometry = geometry;
-    this.blocks = new RawBlocks(device, geometry.blockSize);
+    this.blocks = new RawBlocks(device, geometry.blockSize, fault);
   }
 
   /** True when the log frees this buffer later on. @param length in basic blocks. */
@@ -117,19 +122,29 @@ class Replay implements ReplayState {
     const rest: LogItem[] = [];
     for (const item of superblockFirst(items)) {
       this.#count(item.type);
-      if (item.type === LOG_ITEM.ICREATE) replayIcreate(this, item);
+      if (item.type === LOG_ITEM.ICREATE) this.#try(() => replayIcreate(this, item));
       else if (item.type !== LOG_ITEM.BUFFER) rest.push(item);
       else {
         const flags = item.regions[0]!.length >= 16 ? viewOf(item.regions[0]!).getUint16(4, true) : 0;
         if (flags & BUFFER_ITEM.CANCEL) cancels.push(item);
         else if (flags & BUFFER_ITEM.INODES) last.push(item);
-        else this.#buffer(item, lsn);
+        else this.#try(() => this.#buffer(item, lsn));
       }
     }
-    for (const item of rest) this.#item(item, lsn);
-    for (const item of last) this.#buffer(item, lsn);
+    for (const item of rest) this.#try(() => this.#item(item, lsn));
+    for (const item of last) this.#try(() => this.#buffer(item, lsn));
     for (const item of cancels) this.#passCancel(item);
-    for (const change of this.ownerChanges.splice(0)) replayOwner(this, change);
+    for (const change of this.ownerChanges.splice(0)) this.#try(() => replayOwner(this, change));
+  }
+
+  /** One item: what is wrong with it, or with what it is about, is left to the caller's judgement. */
+  #try(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      if (!(error instanceof CadastreError) || error.family !== 'corrupt') throw error;
+      this.#fault(error);
+    }
   }
 
   endGroup(): void {
@@ -219,6 +234,9 @@ class Replay implements ReplayState {
   }
 }
 
+const throwIt: ReplayFault = (error) => {
+  throw error;
+};
 const cancelKey = (daddr: number, length: number): number => daddr * 65536 + length;
 function cancelKeyOf(item: LogItem): number {
   const view = viewOf(item.regions[0]!);
@@ -238,9 +256,15 @@ function superblockFirst(items: readonly LogItem[]): readonly LogItem[] {
 /**
  * Put everything the log says of blocks and inodes in its place, and make that durable. Throws `corrupt` LOG_*, REPLAY_*,
  * `unsupported` LOG_ITEM, LOG_BYTE_ORDER; a bad record is found before anything is written.
+ * @param fault is told of each item that cannot be replayed, and the others are; without it the first one is thrown.
  */
-export function replayLog(device: Device, geometry: Geometry, state: LogState): ReplayResult {
-  const replay = new Replay(device, geometry);
+export function replayLog(
+  device: Device,
+  geometry: Geometry,
+  state: LogState,
+  fault: ReplayFault = throwIt,
+): ReplayResult {
+  const replay = new Replay(device, geometry, fault);
   forEachCheckpoint(device, geometry, state, (checkpoint) => replay.scan(checkpoint));
   forEachCheckpoint(device, geometry, state, (checkpoint) => replay.apply(checkpoint));
   replay.endGroup();
