@@ -14,6 +14,8 @@ import {
 } from '../../../formats/log.ts';
 import type { CheckContext } from '../context.ts';
 
+/** Writes that can have been in flight at a crash. */
+const IN_FLIGHT_BB = (2 << 20) / LOG_BB;
 /** Longest stretch behind the head that may hold no record: unfinished writes, or one record. */
 const WINDOW_BB = (2 << 20) / LOG_BB + 512;
 
@@ -52,8 +54,31 @@ class LogLook {
     if (first !== last && (last === 0 ? first !== 1 : first !== last + 1)) {
       return this.#bad('cycle', last === 0 ? 1 : `${last} or ${last + 1}`, first);
     }
-    const head = first === last ? 0 : this.#search(last);
-    return this.#before(head, first === last ? last : first);
+    const written = first === last ? this.#length : this.#search(last);
+    const head = this.#beforeHoles(written, first === last ? last - 1 : last);
+    if (!this.#readable) return 'bad';
+    return this.#before(head % this.#length, first === last ? last : first);
+  }
+
+  /** The first of the last blocks written that still has the cycle before: there the head is, for everybody who replays. */
+  #beforeHoles(head: number, old: number): number {
+    const most = Math.min(IN_FLIGHT_BB, this.#length - 1);
+    if (head < most && old > 0) {
+      const hole = this.#firstOf(old - 1, this.#length - (most - head), this.#length);
+      if (hole >= 0) return hole;
+    }
+    const hole = this.#firstOf(old, Math.max(0, head - most), head);
+    return hole >= 0 ? hole : head;
+  }
+
+  /** First BB of a run with this cycle, or -1. */
+  #firstOf(cycle: number, from: number, to: number): number {
+    const bytes = new Uint8Array((to - from) * LOG_BB);
+    if (!this.#context.read(this.#start + from * LOG_BB, bytes)) this.#readable = false;
+    if (!this.#readable) return -1;
+    const view = new DataView(bytes.buffer);
+    for (let i = 0; i < to - from; i++) if (cycleAt(view, i * LOG_BB) === cycle) return from + i;
+    return -1;
   }
 
   /** First BB whose cycle is that of the last one; those before have a greater one. */
@@ -117,7 +142,11 @@ class LogLook {
   /** Cycle of a BB: its first word, or the second where the first is a record's magic. */
   #cycle(block: number): number {
     if (!this.#read(block)) return 0;
-    const word = this.#view.getUint32(0);
-    return word === LOG_RECORD_MAGIC ? this.#view.getUint32(4) : word;
+    return cycleAt(this.#view, 0);
   }
+}
+
+function cycleAt(view: DataView, offset: number): number {
+  const word = view.getUint32(offset);
+  return word === LOG_RECORD_MAGIC ? view.getUint32(offset + 4) : word;
 }
