@@ -119,7 +119,6 @@ function flagsFault(view: DataView, offset: number, geometry: Geometry, mode: nu
     return fault('BAD_FLAGS', 'flags', 'no realtime flag without a realtime section', hex(flags, 4));
   }
   if (view.getUint16(offset + 6) !== 0) return fault('BAD_VALUE', 'metatype', 0, view.getUint16(offset + 6));
-  if (mode === 0) return undefined;
 
   const hint = view.getUint32(offset + 72);
   const extsize = (flags & INODE_FLAG.EXTSIZE) !== 0;
@@ -128,16 +127,17 @@ function flagsFault(view: DataView, offset: number, geometry: Geometry, mode: nu
   if (extsize && type !== MODE.FILE) return fault('BAD_FLAGS', 'flags', 'extsize on regular files only', hex(flags, 4));
   if (inherit && type !== MODE.DIR)
     return fault('BAD_FLAGS', 'flags', 'extszinherit on directories only', hex(flags, 4));
-  if (extsize || inherit ? hint === 0 || hint > most : hint !== 0) {
-    return fault('BAD_VALUE', 'extsize', extsize || inherit ? `1..${most}` : 0, hint);
+  // Freeing an inode clears its flags and leaves its hints, so there they may be anything that a hint may be.
+  if (extsize || inherit ? hint === 0 || hint > most : hint > (mode === 0 ? most : 0)) {
+    return fault('BAD_VALUE', 'extsize', extsize || inherit ? `1..${most}` : mode === 0 ? `0..${most}` : 0, hint);
   }
   const cowHint = view.getUint32(offset + 128);
   const cow = (flags2 & INODE_FLAG2.COWEXTSIZE) !== 0;
   if (cow && type !== MODE.FILE && type !== MODE.DIR) {
     return fault('BAD_FLAGS', 'flags2', 'cowextsize on files and directories only', hex(flags2, 8));
   }
-  if (cow ? cowHint === 0 || cowHint > most : cowHint !== 0) {
-    return fault('BAD_VALUE', 'cowextsize', cow ? `1..${most}` : 0, cowHint);
+  if (cow ? cowHint === 0 || cowHint > most : cowHint > (mode === 0 ? most : 0)) {
+    return fault('BAD_VALUE', 'cowextsize', cow ? `1..${most}` : mode === 0 ? `0..${most}` : 0, cowHint);
   }
   return undefined;
 }

@@ -111,7 +111,7 @@ class BlocksSalvage {
     if (ATTR_LEAF.verify(view, this.#shop.geometry, daddr)) {
       const records = this.#records(view, false);
       if (magic === ATTR_LEAF_MAGIC || records.length > 0) this.#leaf(view, records);
-    } else this.#leaf(view, this.#records(view, true));
+    } else this.#leaf(view, this.#records(view, namedBytes(view) === view.getUint16(AttrLeafHeader.offsets.usedbytes)));
   }
 
   #leaf(view: DataView, records: readonly HeapRecord[]): void {
@@ -138,7 +138,7 @@ class BlocksSalvage {
     else this.#remote(record);
   }
 
-  /** Records that index entries name. @param sound the block has verified: its count is right. */
+  /** Records that index entries name. @param sound the block has verified, and its count is right. */
   #records(view: DataView, sound: boolean): HeapRecord[] {
     const most = Math.floor((view.byteLength - HEADER) / AttrLeafEntry.size);
     const count = countOf(view);
@@ -162,6 +162,7 @@ class BlocksSalvage {
       found.push(record && !taken(record) ? record : undefined);
       tableEnd = at + AttrLeafEntry.size;
     }
+    trim(view, found);
     if (found.some((record) => !record)) this.#searched++;
     for (let i = 0; i < found.length; i++) {
       if (found[i]) continue;
@@ -293,6 +294,28 @@ class BlocksSalvage {
     const value = fitting.length === 1 ? this.#value(fitting[0]!, record.valueLength) : undefined;
     if (value) this.#keep(record, value);
     else this.#lose(record.name, 'its value cannot be read');
+  }
+}
+
+/** Bytes of the records that entries name: fewer than are used when the count is too small. */
+function namedBytes(view: DataView): number {
+  let sum = 0;
+  for (let i = 0; i < countOf(view); i++) {
+    const at = HEADER + AttrLeafEntry.size * i;
+    const record = recordAt(view, view.getUint16(at + 4), view.getUint8(at + 6));
+    if (record) sum += record.end - record.start;
+  }
+  return sum;
+}
+
+/** Drop what a count that is too great takes for entries: zeroes behind the last one, and records. */
+function trim(view: DataView, found: (HeapRecord | undefined)[]): void {
+  const heap = found.reduce((least, record) => Math.min(least, record?.start ?? least), view.byteLength);
+  for (let i = found.length - 1; i >= 0 && !found[i]; i--) {
+    const at = HEADER + AttrLeafEntry.size * i;
+    const isZero = view.getUint32(at) === 0 && view.getUint32(at + 4) === 0;
+    if (!isZero && at + AttrLeafEntry.size <= heap) return;
+    found.pop();
   }
 }
 
