@@ -120,6 +120,11 @@ export class ProblemLog {
     });
   }
 
+  /** Nothing is reported: what only serves to find faults can be left out. */
+  get isMuted(): boolean {
+    return this.#muted > 0;
+  }
+
   /** A fault of a verifier as a problem of this code. */
   fault(code: ProblemCode, where: ProblemPlace, fault: Fault): void {
     this.add(code, { ...where, field: fault.field }, fault.expected, fault.found, { rule: fault.code });

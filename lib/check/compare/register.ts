@@ -149,9 +149,11 @@ export class RegisterCompare {
   #mayBeOwned(k: number): boolean {
     const recorded = this.#recorded;
     if (recorded.isSpecial(k)) return this.#uncertain.has(recorded.ownerLo[k]!);
-    if (!this.#context.claimsComplete) return true;
     const index = this.#table.indexOf(recorded.owner(k));
-    return index !== NONE && (this.#table.state[index]! & (STATE.unreadable | STATE.partial)) !== 0;
+    const state = index === NONE ? 0 : this.#table.state[index]!;
+    if ((state & (STATE.unreadable | STATE.partial)) !== 0) return true;
+    // Of somebody who was seen and read whole, the claims are known; others may be missing where not all could be read.
+    return (state & STATE.used) === 0 && !this.#context.claimsComplete;
   }
 
   #where(table: ExtentTable, i: number): ProblemPlace {

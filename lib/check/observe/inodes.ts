@@ -144,7 +144,7 @@ export class InodeObserver {
   #slot(offset: number, free: boolean): void {
     const view = this.#view;
     const { problems } = this.#context;
-    if (view.getUint16(offset) === INODE_MAGIC) {
+    if (!problems.isMuted && view.getUint16(offset) === INODE_MAGIC) {
       const computed = this.#crc.of(offset);
       const stored = view.getUint32(offset + at.crc, true);
       if (computed !== stored) {

@@ -4,7 +4,7 @@ import type { RunList } from '../../check/rows.ts';
 import type { Device } from '../../device/device.ts';
 import { CadastreError } from '../../errors.ts';
 
-const READ_BYTES = 1 << 20;
+const READ_BYTES = 256 << 10;
 
 /**
  * Every readable block of these runs, in ascending order. The bytes belong to the caller only during the call.

@@ -35,9 +35,18 @@ export function judgeChunks(
   found: readonly FoundChunk[],
 ): readonly ChunkList[] {
   const { plan, geometry, first, report } = state;
-  const { tables, inodes } = observeClaims({ plan, geometry, first, chunks: lists, pending: [], changed: undefined });
-  const context = new CheckContext(plan, geometry, new ProblemLog(0), {});
-  context.problems.mute(() => new DirectoryObserver(context, inodes, new Counts()).run());
+  // Chunks are decided before anything changes on the plan.
+  const { tables, inodes } = observeClaims({ plan, geometry, first, chunks: lists, pending: [], changed: new Set() });
+  // Directories are read when it matters who is named: that takes as long as a third of a check.
+  let areNamesRead = false;
+  const isNamed = (index: number): boolean => {
+    if (!areNamesRead) {
+      areNamesRead = true;
+      const context = new CheckContext(plan, geometry, new ProblemLog(0), {});
+      context.problems.mute(() => new DirectoryObserver(context, inodes, new Counts()).run());
+    }
+    return inodes.parent[index] !== NONE;
+  };
   const disputed = disputedInodes(tables);
   const dropped = lists.map(() => new Set<number>());
   const others = new Map<number, RunList>();
@@ -46,23 +55,21 @@ export function judgeChunks(
     const claimed = others.get(ag) ?? othersThanInodes(tables[ag]!);
     others.set(ag, claimed);
     const blocks = Math.max(1, CHUNK / geometry.inodesPerBlock);
-    let used = 0;
-    let isNamed = false;
+    const used: number[] = [];
     let isDisputed = touches(claimed, geometry.agBlockOfAgInode(start), blocks);
     for (const chunk of group) {
       const index = indexOf(inodes, ag, chunk.start);
       for (let slot = 0; slot < CHUNK; slot++) {
         if ((inodes.state[index + slot]! & STATE.used) === 0) continue;
-        used++;
-        isNamed ||= inodes.parent[index + slot] !== NONE;
+        used.push(index + slot);
         isDisputed ||= disputed.has(geometry.inodeNumber(ag, chunk.start + slot));
       }
     }
-    if (isNamed || (used > 0 && !isDisputed)) continue;
+    if (used.length > 0 && (!isDisputed || used.some(isNamed))) continue;
     for (const chunk of group) dropped[ag]!.add(chunk.start);
     const number = geometry.inodeNumber(ag, start);
-    const text = `${used} inodes at inode ${number} were left behind in blocks that belong to others: not taken for live ones`;
-    if (used > 0) report.did('inodes', text, { ag });
+    const text = `${used.length} inodes at inode ${number} were left behind in blocks that belong to others: not taken for live ones`;
+    if (used.length > 0) report.did('inodes', text, { ag });
   }
   return lists.map((list, ag) => (dropped[ag]!.size === 0 ? list : without(list, dropped[ag]!)));
 }

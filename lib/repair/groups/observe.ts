@@ -1,9 +1,9 @@
 /**
  * The claims as they stand on the plan, without those of the AG's own trees and free list, which are rebuilt.
  *
- * 1. What the first check saw is used again where nothing changed: rows of inodes that changed on the plan are taken out,
- *    those inodes are looked at once more, and both are merged. Only when chunks changed, or when somebody changed
- *    things without saying which inodes, all inodes are looked at again.
+ * 1. What the first check saw is used again where nothing changed: rows of inodes that changed on the plan, and of all
+ *    inodes of AGs whose chunks changed, are taken out, those inodes are looked at once more, and both are merged. Only
+ *    when somebody changed things without saying which inodes, all are looked at again.
  * 2. Pending forks stand empty on the plan; their extents are added as they shall be.
  */
 import { RMAP_ATTR_FORK, RMAP_OWNER, RMAP_UNWRITTEN } from '../../../formats/btree-blocks.ts';
@@ -48,31 +48,60 @@ const TWO32 = 2 ** 32;
 const REBUILT = new Set<number>([RMAP_OWNER.AG, RMAP_OWNER.INOBT, RMAP_OWNER.REFC, RMAP_OWNER.CSUM, RMAP_OWNER.COW]);
 
 export function observeClaims(request: ClaimsRequest): Claims {
-  const { first, chunks, changed } = request;
-  const observed = first.observed;
-  if (observed && changed && isSameChunks(observed, chunks) && changed.size * FEW <= observed.inodes.length) {
-    const kept = keptRows(observed, changed);
-    if (kept) return withChanges(request, observed, changed, kept);
-  }
-  return observeAll(request);
+  const { observed } = request.first;
+  const stale = observed && Stale.of(request, observed);
+  const kept = stale && keptRows(observed!, stale);
+  return kept ? withChanges(request, observed!, stale, kept) : observeAll(request);
 }
 
-function isSameChunks({ trees }: Observed, chunks: readonly ChunkList[] | undefined): boolean {
-  return chunks === undefined || chunks.every((list, ag) => list === trees[ag]?.chunks);
+/** Whose claims the first check did not see, or not as they are now. */
+class Stale {
+  readonly lists: readonly ChunkList[];
+  readonly changed: ReadonlySet<number>;
+  /** By AG, 1: other chunks than those of the first check. */
+  readonly #ags: Uint8Array;
+  readonly #geometry: Geometry;
+  readonly isNobody: boolean;
+
+  private constructor(geometry: Geometry, lists: readonly ChunkList[], changed: ReadonlySet<number>, ags: Uint8Array) {
+    this.#geometry = geometry;
+    this.lists = lists;
+    this.changed = changed;
+    this.#ags = ags;
+    this.isNobody = changed.size === 0 && !ags.includes(1);
+  }
+
+  /** Undefined: so many that all are looked at. */
+  static of({ geometry, chunks, changed }: ClaimsRequest, { trees, inodes }: Observed): Stale | undefined {
+    if (!changed || changed.size * FEW > inodes.length) return undefined;
+    const lists = chunks ?? trees.map((each) => each.chunks);
+    const ags = Uint8Array.from(lists, (list, ag) => (list === trees[ag]?.chunks ? 0 : 1));
+    return ags.includes(0) ? new Stale(geometry, lists, changed, ags) : undefined;
+  }
+
+  hasAg(ag: number): boolean {
+    return this.#ags[ag] === 1;
+  }
+
+  hasRow(table: ExtentTable, row: number, ag: number): boolean {
+    if (table.isSpecial(row)) return this.#ags[ag] === 1 && table.ownerLo[row] === RMAP_OWNER.INODES;
+    const owner = table.owner(row);
+    return this.#ags[this.#geometry.agOfInode(owner)] === 1 || this.changed.has(owner);
+  }
 }
 
 /**
  * By AG, what the first check saw of everything that did not change; undefined when what it saw of that is not the whole
  * truth: claims of inodes it could not read were presumed from the register.
  */
-function keptRows({ context }: Observed, changed: ReadonlySet<number>): ExtentTable[] | undefined {
+function keptRows({ context }: Observed, stale: Stale): ExtentTable[] | undefined {
   const tables: ExtentTable[] = [];
-  for (const table of context.claims) {
+  for (let ag = 0; ag < context.claims.length; ag++) {
+    const table = context.claims[ag]!;
     let presumed = false;
     const kept = picked(table, (row) => {
-      if (table.isSpecial(row)) {
-        if (REBUILT.has(table.ownerLo[row]!)) return false;
-      } else if (changed.size > 0 && changed.has(table.owner(row))) return false;
+      if (table.isSpecial(row) && REBUILT.has(table.ownerLo[row]!)) return false;
+      if (!stale.isNobody && stale.hasRow(table, row, ag)) return false;
       presumed ||= (table.marks[row]! & MARK.presumed) !== 0;
       return true;
     });
@@ -82,52 +111,75 @@ function keptRows({ context }: Observed, changed: ReadonlySet<number>): ExtentTa
   return tables;
 }
 
-function withChanges(
-  request: ClaimsRequest,
-  observed: Observed,
-  changed: ReadonlySet<number>,
-  kept: ExtentTable[],
-): Claims {
-  const inodes = copyTable(observed.inodes);
-  if (changed.size === 0) return { tables: kept, inodes, changedAgs: new Set() };
+function withChanges(request: ClaimsRequest, observed: Observed, stale: Stale, kept: ExtentTable[]): Claims {
   const { geometry, plan } = request;
   const context = quietContext(plan, geometry);
-  const some = scanChanged(context, inodes, changed);
-  copyStates(some, inodes, changed);
+  const some = scanStale(context, observed.inodes, stale);
+  const inodes = carriedOver(observed.inodes, some, stale);
+  if (stale.isNobody) return { tables: kept, inodes, changedAgs: new Set() };
   const isPending = pendingRows(request.pending, geometry);
   const changedAgs = new Set<number>();
   const tables = kept.map((rows, ag) => {
     const seen = context.claims[ag]!;
-    const fresh = picked(seen, (row) => changed.has(seen.owner(row)) && !isPending(seen, row));
+    const fresh = picked(seen, (row) => stale.hasRow(seen, row, ag) && !isPending(seen, row));
     addPending(fresh, ag, request.pending, geometry);
     fresh.sort();
     const before = observed.context.claims[ag]!;
-    const gone = picked(before, (row) => !before.isSpecial(row) && changed.has(before.owner(row)));
+    const gone = picked(before, (row) => stale.hasRow(before, row, ag));
     if (!sameRows(gone, fresh)) changedAgs.add(ag);
     return fresh.length === 0 ? rows : merged(rows, fresh);
   });
   return { tables, inodes, changedAgs };
 }
 
-/** Look at the chunks that hold the changed inodes. */
-function scanChanged(context: CheckContext, inodes: InodeTable, changed: ReadonlySet<number>): InodeTable {
+/** Look at AGs with other chunks, and elsewhere at the chunks that hold changed inodes. */
+function scanStale(context: CheckContext, inodes: InodeTable, stale: Stale): InodeTable {
+  const { geometry } = context;
   const wanted = inodes.chunks.map(() => new Set<number>());
-  for (const inode of changed) {
+  for (const inode of stale.changed) {
     const index = inodes.indexOf(inode);
     if (index === NONE) continue;
     const ag = inodes.agOf(index);
     wanted[ag]!.add(Math.floor(index / CHUNK) - inodes.firstChunk[ag]!);
   }
-  const lists = inodes.chunks.map((list, ag) => {
+  const lists = stale.lists.map((list, ag) => {
+    if (stale.hasAg(ag)) {
+      claimChunks(context.claims[ag]!, geometry, ag, list);
+      return list;
+    }
     const some = new ChunkList();
     for (const chunk of [...wanted[ag]!].sort((a, b) => a - b)) {
       some.push(list.start[chunk]!, list.holemask[chunk]!, list.freeHi[chunk]!, list.freeLo[chunk]!);
     }
     return some;
   });
-  const table = new InodeTable(context.geometry, lists, true);
-  observeInodes(context, table);
+  const table = new InodeTable(geometry, lists, true);
+  if (!stale.isNobody) observeInodes(context, table);
   return table;
+}
+
+/** The table of the first check with what was seen anew in its place. */
+function carriedOver(before: InodeTable, seen: InodeTable, stale: Stale): InodeTable {
+  const to = new InodeTable(
+    before.geometry,
+    stale.lists,
+    stale.lists.some((_, ag) => stale.hasAg(ag)) || before.complete,
+  );
+  for (let ag = 0; ag < stale.lists.length; ag++) {
+    const from = stale.hasAg(ag) ? seen : before;
+    const first = from.firstChunk[ag]! * CHUNK;
+    const end = first + stale.lists[ag]!.length * CHUNK;
+    const shift = to.firstChunk[ag]! * CHUNK - first;
+    to.state.set(from.state.subarray(first, end), first + shift);
+    to.mode.set(from.mode.subarray(first, end), first + shift);
+    to.nlink.set(from.nlink.subarray(first, end), first + shift);
+    for (let i = 0; i < from.chained.length; i += 2) {
+      const index = from.chained[i]!;
+      if (index >= first && index < end) to.chained.push(index + shift, from.chained[i + 1]!);
+    }
+  }
+  copyStates(seen, to, stale.changed);
+  return to;
 }
 
 function copyStates(from: InodeTable, to: InodeTable, changed: ReadonlySet<number>): void {
@@ -211,13 +263,4 @@ function addPending(table: ExtentTable, ag: number, pending: readonly PendingFor
       table.add(agBlock, extents.blockCount[i]!, hi, lo, flags, fileBlock % TWO32);
     }
   }
-}
-
-function copyTable(from: InodeTable): InodeTable {
-  const to = new InodeTable(from.geometry, from.chunks, from.complete);
-  to.state.set(from.state);
-  to.mode.set(from.mode);
-  to.nlink.set(from.nlink);
-  to.chained.push(...from.chained);
-  return to;
 }

@@ -9,7 +9,7 @@
  */
 import { FTYPE, ftypeOfMode, INODE_FLAG2, MODE, S_IFMT } from '../../../formats/inode.ts';
 import { AG_DAMAGE, INODE_DAMAGE } from '../../check/damaged.ts';
-import { NONE, STATE } from '../../check/inode-table.ts';
+import { type InodeTable, NONE, STATE } from '../../check/inode-table.ts';
 import { Fork } from '../../file/fork.ts';
 import type { Inode } from '../../file/inode.ts';
 import { showPath } from '../../volume/path.ts';
@@ -65,10 +65,11 @@ class NameStage {
     if (!this.#concernsNames()) return;
     shop.toPlan();
     const table = readInodes(shop);
-    let mended = mendDirectories(shop, table, this.#anyone ? undefined : this.#suspects);
+    const looked = this.#doubtful(table);
+    let mended = mendDirectories(shop, table, looked);
     let census = new Census(table);
     census.run(shop);
-    if (!census.complete && !this.#anyone) {
+    if (!census.complete && looked) {
       // Somebody nobody suspected: look at all.
       const more = mendDirectories(shop, table, undefined);
       mended = {
@@ -81,6 +82,24 @@ class NameStage {
       census.run(shop);
     }
     this.#settle(census, mended);
+  }
+
+  /** Directories to look at: those that the check found fault with or has not seen, and changed ones; undefined: all. */
+  #doubtful(table: InodeTable): ReadonlySet<number> | undefined {
+    const { changed, first } = this.#shop.state;
+    const before = first.observed?.inodes;
+    if (!this.#anyone) return this.#suspects;
+    if (changed === undefined || !before) return undefined;
+    const doubtful = new Set(this.#suspects);
+    for (let index = 0; index < table.length; index++) {
+      if ((table.state[index]! & STATE.used) === 0 || (table.mode[index]! & S_IFMT) !== MODE.DIR) continue;
+      const number = table.numberOf(index);
+      const then = before.indexOf(number);
+      const bits = then === NONE ? 0 : before.state[then]!;
+      const wasSound = (bits & (STATE.used | STATE.partial)) === STATE.used;
+      if (!wasSound || (before.mode[then]! & S_IFMT) !== MODE.DIR) doubtful.add(number);
+    }
+    return doubtful;
   }
 
   /** May anybody's names be wrong? Lost data of a file, or blocks of an AG, are no reason to read all directories. */
