@@ -9,8 +9,8 @@ import type { FreeRuns } from './free-runs.ts';
 import { Disturbed, RunTaken } from './guards.ts';
 import type { Moves } from './moves.ts';
 
-/** Bytes written at once. */
-const PIECE = 4 << 20;
+/** Bytes written at once: what was read is still in the cache of the processor then. */
+const PIECE = 1 << 20;
 
 export class BlockCopier {
   readonly #editor: Editor;

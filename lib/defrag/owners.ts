@@ -6,6 +6,7 @@ import { RMAP_ATTR_FORK, RMAP_BMBT_BLOCK, RMAP_OFFSET_HI_MASK, RMAP_UNWRITTEN } 
 import { NULL32 } from '../../formats/struct.ts';
 import { forEachOverlap } from '../btree/btree.ts';
 import type { BlockReader } from '../buffer/transaction.ts';
+import { ExtentTable } from '../check/claims.ts';
 import { corrupt } from '../errors.ts';
 import { Fork } from '../file/fork.ts';
 import { forEachInode } from '../volume/inodes.ts';
@@ -64,26 +65,32 @@ class RegisterOwners implements Owners {
   }
 }
 
-/** Rows that came after the table was sorted: looked at one by one, so they are sorted in when there are many. */
-const MOST_LATE = 256;
+/** Rows in order, with the greatest end of the rows up to each; a row that is not true any more has a mark. */
+interface Layer {
+  readonly table: ExtentTable;
+  readonly ends: Uint32Array;
+  gone: number;
+}
 
-/** Mappings of blocks that the refcount tree says are shared. Sorted by start; some hundred bytes a row. */
+/**
+ * Mappings of blocks that the refcount tree says are shared: per AG some sorted layers, each at least twice as long as the
+ * next, so that rows that come later cost no sorting of all others. Thirty bytes a row.
+ */
 class TableOwners implements Owners {
-  #rows: Row[] = [];
-  /** Greatest end of the rows up to each. */
-  #ends = new Float64Array(0);
-  #late: Row[] = [];
+  readonly #volume: Volume;
+  readonly #layers: Layer[][] = [];
 
   constructor(volume: Volume) {
+    this.#volume = volume;
     const { space, cache } = volume;
+    const rows = new Rows(volume);
     let failure: unknown;
     forEachInode(volume, {
       visit: (inode) => {
         if (!inode.isFile || !inode.isReflink) return;
         new Fork(inode, 'data').forEachExtent((fileBlock, startBlock, blockCount, unwritten) => {
           space.sharedRuns(cache, startBlock, blockCount, (start, count) => {
-            const at = fileBlock + (start - startBlock);
-            this.#rows.push({ inode: inode.number, fileBlock: at, start, count, unwritten, gone: false });
+            rows.add(inode.number, fileBlock + (start - startBlock), start, count, unwritten);
             return undefined;
           });
         });
@@ -94,78 +101,123 @@ class TableOwners implements Owners {
     });
     // A file that cannot be read may own anything.
     if (failure) throw failure;
-    this.#sort();
-  }
-
-  #sort(): void {
-    if (this.#late.length > 0) this.#rows = [...this.#rows, ...this.#late].filter(({ gone }) => !gone);
-    this.#late = [];
-    this.#rows.sort((a, b) => a.start - b.start || a.inode - b.inode || a.fileBlock - b.fileBlock);
-    this.#ends = new Float64Array(this.#rows.length);
-    let end = 0;
-    for (const [i, row] of this.#rows.entries()) this.#ends[i] = end = Math.max(end, row.start + row.count);
+    this.#take(rows);
   }
 
   forEach(_reader: BlockReader, start: number, count: number, visit: OwnerVisitor): void {
-    this.#overlapping(start, start + count, (row) => {
-      const from = Math.max(start, row.start);
-      const end = Math.min(start + count, row.start + row.count);
-      visit(row.inode, row.fileBlock + (from - row.start), from, end - from, row.unwritten);
+    const { geometry } = this.#volume;
+    const first = geometry.agBlockOfFsBlock(start);
+    const base = start - first;
+    this.#overlapping(start, count, ({ table }, row) => {
+      const from = Math.max(first, table.start[row]!);
+      const end = Math.min(first + count, table.start[row]! + table.count[row]!);
+      const fileBlock = table.fileBlock(row) + (from - table.start[row]!);
+      visit(table.owner(row), fileBlock, base + from, end - from, isUnwritten(table, row));
     });
   }
 
-  #overlapping(start: number, end: number, visit: (row: Row) => void): void {
-    const rows = this.#rows;
-    let low = 0;
-    let high = rows.length;
-    // The first row that any row up to it reaches behind `start`.
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#ends[middle]! <= start) low = middle + 1;
-      else high = middle;
+  #overlapping(fsBlock: number, count: number, visit: (layer: Layer, row: number) => void): void {
+    const { geometry } = this.#volume;
+    const start = geometry.agBlockOfFsBlock(fsBlock);
+    const end = start + count;
+    for (const layer of this.#layers[geometry.agOfFsBlock(fsBlock)] ?? []) {
+      const { table, ends } = layer;
+      let low = 0;
+      let high = table.length;
+      // The first row that any row up to it reaches behind `start`.
+      while (low < high) {
+        const middle = (low + high) >>> 1;
+        if (ends[middle]! <= start) low = middle + 1;
+        else high = middle;
+      }
+      for (let row = low; row < table.length && table.start[row]! < end; row++) {
+        if (table.marks[row] === 0 && table.start[row]! + table.count[row]! > start) visit(layer, row);
+      }
     }
-    for (let i = low; i < rows.length && rows[i]!.start < end; i++) {
-      const row = rows[i]!;
-      if (!row.gone && row.start + row.count > start) visit(row);
-    }
-    for (const row of this.#late) if (!row.gone && row.start < end && row.start + row.count > start) visit(row);
   }
 
   moved(moves: Moves): void {
-    const touched: Row[] = [];
+    const { geometry } = this.#volume;
+    const rows = new Rows(this.#volume);
     for (let i = 0; i < moves.length; i++) {
-      this.#overlapping(moves.from[i]!, moves.from[i]! + moves.count[i]!, (row) => {
-        row.gone = true;
-        touched.push(row);
+      const ag = geometry.agOfFsBlock(moves.from[i]!);
+      this.#overlapping(moves.from[i]!, moves.count[i]!, (layer, row) => {
+        const { table } = layer;
+        table.marks[row] = 1;
+        layer.gone++;
+        const inode = table.owner(row);
+        const unwritten = isUnwritten(table, row);
+        let at = table.fileBlock(row);
+        moves.forEachPart(geometry.fsBlock(ag, table.start[row]!), table.count[row]!, (to, count) => {
+          rows.add(inode, at, to, count, unwritten);
+          at += count;
+        });
       });
     }
-    touched.sort((a, b) => a.inode - b.inode || a.fileBlock - b.fileBlock);
-    const added: Row[] = [];
-    for (const { inode, fileBlock, start, count, unwritten } of touched) {
-      let at = fileBlock;
-      moves.forEachPart(start, count, (to, length) => {
-        const last = added.at(-1);
-        if (
-          last?.inode === inode &&
-          last.unwritten === unwritten &&
-          last.fileBlock + last.count === at &&
-          last.start + last.count === to
-        ) {
-          last.count += length;
-        } else added.push({ inode, fileBlock: at, start: to, count: length, unwritten, gone: false });
-        at += length;
-      });
+    this.#take(rows);
+  }
+
+  /** Rows that are true now become layers, joined with those that are not much longer. */
+  #take(rows: Rows): void {
+    for (const [ag, added] of rows.tables.entries()) {
+      if (!added) continue;
+      const layers = (this.#layers[ag] ??= []);
+      let table = added;
+      const live = ({ table: { length }, gone }: Layer): number => length - gone;
+      for (let last = layers.at(-1); last && live(last) < 2 * table.length; last = layers.at(-1)) {
+        layers.pop();
+        table = joined(last, table);
+      }
+      table.sort();
+      const ends = new Uint32Array(table.length);
+      let end = 0;
+      for (let i = 0; i < ends.length; i++) ends[i] = end = Math.max(end, table.start[i]! + table.count[i]!);
+      layers.push({ table, ends, gone: 0 });
     }
-    for (const row of added) this.#late.push(row);
-    if (this.#late.length > MOST_LATE) this.#sort();
   }
 }
 
-interface Row {
-  readonly inode: number;
-  readonly fileBlock: number;
-  readonly start: number;
-  count: number;
-  readonly unwritten: boolean;
-  gone: boolean;
+/** The rows of a layer that are true, and others. */
+function joined({ table: old, gone }: Layer, added: ExtentTable): ExtentTable {
+  if (gone === old.length) return added;
+  for (let i = 0; i < old.length; i++) {
+    if (old.marks[i] !== 0) continue;
+    const { start, count, ownerHi, ownerLo, offsetHi, offsetLo } = old;
+    added.push(start[i]!, count[i]!, ownerHi[i]!, ownerLo[i]!, offsetHi[i]!, offsetLo[i]!);
+  }
+  return added;
+}
+
+const isUnwritten = (table: ExtentTable, row: number): boolean => (table.offsetHi[row]! & RMAP_UNWRITTEN) !== 0;
+
+/** Rows to be sorted, by AG. A row that goes on where the last one of the same file ends makes that longer. */
+class Rows {
+  readonly tables: (ExtentTable | undefined)[] = [];
+  readonly #volume: Volume;
+  /** The last row of each file, in the AG it is in. */
+  readonly #last = new Map<number, { ag: number; row: number }>();
+
+  constructor(volume: Volume) {
+    this.#volume = volume;
+  }
+
+  add(inode: number, fileBlock: number, fsBlock: number, count: number, unwritten: boolean): void {
+    const { geometry } = this.#volume;
+    const ag = geometry.agOfFsBlock(fsBlock);
+    const start = geometry.agBlockOfFsBlock(fsBlock);
+    const table = (this.tables[ag] ??= new ExtentTable());
+    const last = this.#last.get(inode);
+    if (last?.ag === ag) {
+      const { row } = last;
+      const length = table.count[row]!;
+      const goesOn = table.start[row]! + length === start && table.fileBlock(row) + length === fileBlock;
+      if (goesOn && isUnwritten(table, row) === unwritten) {
+        table.count[row]! += count;
+        return;
+      }
+      last.row = table.length;
+    } else this.#last.set(inode, { ag, row: table.length });
+    const offsetHi = Math.floor(fileBlock / TWO32) + (unwritten ? RMAP_UNWRITTEN : 0);
+    table.push(start, count, Math.floor(inode / TWO32), inode % TWO32, offsetHi, fileBlock % TWO32);
+  }
 }
