@@ -9,6 +9,8 @@ import { childPointer, ROOTS } from './locate.ts';
 import { type AgTree, HEADERS, type Place } from './place.ts';
 
 const MAX_DEPTH = 10;
+/** Structures of one inode: a fork whose lengths are nonsense has more. */
+const MOST_PLACES = 1 << 16;
 
 export type TreePlace = Extract<Place, { kind: 'btree' }>;
 
@@ -96,7 +98,7 @@ export function forEachInode(device: Device, geometry: Geometry, visit: (inode: 
   }
 }
 
-/** The structures of one inode: its slot, the blocks of its extent trees, and what its forks hold but file data. */
+/** The structures of one inode, as many as a sane one has: its slot, the blocks of its extent trees, and what its forks hold but file data. */
 export function placesOfInode(device: Device, geometry: Geometry, inode: number): Place[] {
   const places: Place[] = [{ kind: 'inode', inode }];
   const slot = readBytes(device, inodeByte(geometry, inode), geometry.inodeSize);
@@ -115,7 +117,7 @@ export function placesOfInode(device: Device, geometry: Geometry, inode: number)
     const step = kind === 'dir' ? geometry.dirBlockBlocks : 1;
     for (const { fileBlock, blockCount } of extents) {
       const first = Math.ceil(fileBlock / step) * step;
-      for (let block = first; block < fileBlock + blockCount; block += step)
+      for (let block = first; block < fileBlock + blockCount && places.length < MOST_PLACES; block += step)
         places.push({ kind, inode, fileBlock: block });
     }
   }

@@ -9,10 +9,11 @@ import type { DamageImage } from './image.ts';
 /**
  * - `clean`: repaired, and a second check agrees.
  * - `refused`: an error with a code: it says precisely why not.
+ * - `hopeless`: refused because no superblock is left.
  * - `left over`: not clean, and the result says what remains.
  * - `disagrees`, `unsaid`, `crash`: bugs.
  */
-export type Verdict = 'clean' | 'refused' | 'left over' | 'disagrees' | 'unsaid' | 'crash';
+export type Verdict = 'clean' | 'refused' | 'hopeless' | 'left over' | 'disagrees' | 'unsaid' | 'crash';
 
 export interface Survival {
   readonly verdict: Verdict;
@@ -31,6 +32,9 @@ export function tryRepair(image: DamageImage, damage: (device: Device, image: Da
     if (clean) return again.clean ? over('clean') : over('disagrees', again.problems[0]?.message);
     return remaining.length > 0 ? over('left over', remaining[0]!.message) : over('unsaid', 'no reason was given');
   } catch (error) {
+    if (error instanceof CadastreError && error.code === 'NO_SUPERBLOCK' && !hasSuperblock(device, image)) {
+      return over('hopeless');
+    }
     if (error instanceof CadastreError && error.family !== 'internal')
       return over('refused', `${error.code} ${error.message}`);
     return over(
@@ -38,4 +42,16 @@ export function tryRepair(image: DamageImage, damage: (device: Device, image: Da
       error instanceof Error ? (error.stack ?? '').split('\n').slice(0, 8).join(' ') : String(error),
     );
   }
+}
+
+/** Does any AG begin with the right magic number? */
+function hasSuperblock(device: Device, { geometry }: DamageImage): boolean {
+  const magic = new Uint8Array(4);
+  for (let ag = 0; ag < geometry.agCount; ag++) {
+    const byte = geometry.agBlockToByte(ag, 0);
+    if (byte + magic.length > device.size) continue;
+    device.read(byte, magic);
+    if (new DataView(magic.buffer).getUint32(0) === geometry.dialect.magic) return true;
+  }
+  return false;
 }

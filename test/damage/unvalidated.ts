@@ -2,7 +2,7 @@
  * Damage that the check does not find, and why that is right: contents, hints, spare bytes, and values that are as legal as
  * the one before. Everything else that is changed must be found.
  */
-import { InodeCore, MODE, S_IFMT } from '../../formats/inode.ts';
+import { attrExtentCount, FORMAT, InodeCore, MODE, S_IFMT } from '../../formats/inode.ts';
 import type { FieldChange } from '../../lib/damage/damage.ts';
 import { readTarget } from '../../lib/damage/damage.ts';
 import { locate } from '../../lib/damage/locate.ts';
@@ -38,6 +38,13 @@ const isFile: When = (each) => inodeOf(each).type === MODE.FILE;
 const hasNoRegister: When = (each) => !features(each).rmapbt;
 /** Zero and null both say "none". */
 const becomesNone: When = (_each, { after, bits }) => after === 0n || after === (1n << BigInt(bits)) - 1n;
+/** A list of no extents: kernels leave what a freed inode had in the slot of the next one, so nothing can be said of it. */
+const becomesEmpty: When = ({ image, spec }, { after }) => {
+  const { place } = spec;
+  if (after !== BigInt(FORMAT.EXTENTS) || place.kind !== 'inode') return false;
+  const bytes = readTarget(image.device, locate(image.device, image.geometry, place));
+  return attrExtentCount(new DataView(bytes.buffer), 0) === 0;
+};
 
 const ROWS: readonly Row[] = [
   // What a user stores: any value is as good as another.
@@ -54,6 +61,7 @@ const ROWS: readonly Row[] = [
   row(/^inode$/, /^(extsize|cowextsize|flags2\.cowextsize)$/, 'a hint'),
   row(/^inode$/, /^flags2\.nrext64$/, 'an object without extents has the same counts in both layouts'),
   row(/^inode$/, /^forkoff$/, 'an empty attribute fork is legal'),
+  row(/^inode$/, /^aformat$/, 'an empty attribute fork is legal, and old bytes may stand in it', becomesEmpty),
   row(/^inode$/, /^entries\[\]\.blockOffset$/, 'any place behind the entry before will do'),
   row(/^inode$/, /./, 'most of a free inode is never looked at', isFree),
   row(/^(inode|bmbt)$/, /^(extents|recs)\[\]\.(unwritten|fileBlock)$/, 'no reverse map says otherwise', hasNoRegister),
