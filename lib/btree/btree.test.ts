@@ -80,9 +80,21 @@ function replay(world: World, list: readonly Command[], every: number, growth: n
       const target = sorted().find((m) => m >= n);
       expect(cursor.seekGE(...keyOf(name, n))).toBe(target !== undefined);
       if (target !== undefined) {
+        // One, or some of those behind it, as far as its leaf goes.
+        const last = value % 3 === 0 ? target + value : target;
+        const gone = sorted().filter((m) => m >= target && m <= last);
+        let run = 1;
+        if (value % 3 !== 0) cursor.remove(tx);
+        else {
+          cursor.removeWhile(tx, (view, offset) => {
+            const isGone = run < gone.length;
+            if (isGone) expect(recordText(view, offset, size)).toBe(model.get(gone[run]!));
+            if (isGone) run++;
+            return isGone;
+          });
+        }
+        for (const m of gone.slice(0, run)) model.delete(m);
         const next = sorted().find((m) => m > target);
-        cursor.remove(tx);
-        model.delete(target);
         expect(here()).toBe(next === undefined ? undefined : model.get(next));
       }
     } else if (kind < 85) {

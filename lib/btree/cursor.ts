@@ -82,4 +82,20 @@ export class Cursor {
   remove(tx: Transaction): void {
     removeRecord(this.#path, tx);
   }
+  /**
+   * Delete the current record and some of those behind it for which `isGone` says so: as many as their leaf can lose at once. A long
+   * run costs two changes for each leaf instead of one for each record. The cursor ends as by `remove`.
+   */
+  removeWhile(tx: Transaction, isGone: (view: DataView, offset: number) => boolean): void {
+    const path = this.#path;
+    path.requireRecord();
+    const { view } = path;
+    const slot = path.slots[0]!;
+    // One below half full: that much its neighbours can make good.
+    const spare = path.count(0) - path.tree.minLeaf + 1;
+    const most = Math.min(path.count(0) - slot, spare);
+    let run = 1;
+    while (run < most && isGone(view, path.recordAt(slot + run))) run++;
+    removeRecord(path, tx, run);
+  }
 }

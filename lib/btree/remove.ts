@@ -32,8 +32,11 @@ import { compareKeyBytes } from './tree-types.ts';
 /** High key of the record that goes. */
 const HIGH = new DataView(new ArrayBuffer(32));
 
-/** Remove the current record; the path ends on the one that followed, or on none. */
-export function removeRecord(path: Path, tx: Transaction): void {
+/**
+ * Remove the current record, and with `run` those that follow it in its leaf, so many in all; the path ends on the one that followed,
+ * or on none.
+ */
+export function removeRecord(path: Path, tx: Transaction, run = 1): void {
   path.requireRecord();
   const { tree } = path;
   const slot = path.slots[0]!;
@@ -48,15 +51,15 @@ export function removeRecord(path: Path, tx: Transaction): void {
   if (tree.hasHighKeys && path.top > 0) {
     tree.type.writeHighKey(view, path.recordAt(slot), HIGH, 0);
     const stored = path.keyAt(1, path.slots[1]!) + tree.keySize;
-    lowers = compareKeyBytes(HIGH, 0, path.viewAt(1), stored, tree.keySize) >= 0;
+    lowers = run > 1 || compareKeyBytes(HIGH, 0, path.viewAt(1), stored, tree.keySize) >= 0;
   }
-  copyRun(bytes, tree.headerSize, slot + 1, bytes, tree.headerSize, slot, count - slot - 1, tree.recordSize);
-  view.setUint16(6, count - 1);
+  copyRun(bytes, tree.headerSize, slot + run, bytes, tree.headerSize, slot, count - slot - run, tree.recordSize);
+  view.setUint16(6, count - run);
   if (path.top > 0) {
     if (slot === 0) updateLowKeys(path, tx, 0);
     if (lowers) recomputeHighKeys(path, tx, 0);
   }
-  if (count - 1 < tree.minLeaf && path.top > 0 && !rebalance(path, tx, 0)) {
+  if (count - run < tree.minLeaf && path.top > 0 && !rebalance(path, tx, 0)) {
     path.top = -1;
     path.seekGE(a, b, c, d, e);
     return;

@@ -15,11 +15,13 @@ const rec = CsumRecord.view();
 const scratchBytes = new Uint8Array(CsumRecord.size);
 const scratch = new DataView(scratchBytes.buffer);
 
+const isPossible = (blockCount: number): boolean => blockCount > 0 && blockCount <= CSUM_PER_RECORD;
+
 /** Place `rec` on the cursor's record; refuse one whose count is impossible. */
 function at(ag: AllocationGroup, cursor: Cursor): typeof rec {
   rec.at(cursor.view, cursor.offset);
   const { startBlock, blockCount } = rec;
-  if (blockCount === 0 || blockCount > CSUM_PER_RECORD || startBlock + blockCount > ag.length) {
+  if (!isPossible(blockCount) || startBlock + blockCount > ag.length) {
     throw corrupt('CSUM_RECORD', `checksum record of ${blockCount} blocks at block ${startBlock} of AG ${ag.number}`, {
       where: { ag: ag.number, block: startBlock, structure: 'csumbt' },
     });
@@ -129,7 +131,10 @@ export function removeChecksums(tx: Transaction, ag: AllocationGroup, start: num
     const head = Math.max(0, start - startBlock);
     const tail = Math.max(0, recordEnd - end);
     if (head === 0 && tail === 0) {
-      cursor.remove(tx);
+      cursor.removeWhile(tx, (view, offset) => {
+        rec.at(view, offset);
+        return isPossible(rec.blockCount) && rec.startBlock + rec.blockCount <= end;
+      });
       // Removing may have given blocks back, but never changed this tree: the cursor is on the record that followed.
       ok = cursor.valid;
       continue;
