@@ -43,6 +43,8 @@ const DERIVED = new Set([
 const SUSPICIOUS = 8;
 /** By so much a guess must be better than what verifies as it is. */
 const CLEARLY = 4;
+/** Counts for so many problems: no AG header stands where it should. */
+const NOWHERE = 1e6;
 /** Where a log is looked for. */
 const LOG_SEARCH_BYTES = 64 << 20;
 const CHUNK = 1 << 20;
@@ -65,7 +67,10 @@ export function misfit(device: Device, primary: Uint8Array): number {
   plan.resize(dblocks * blocksize);
   plan.write(0, primary.subarray(0, sectsize));
   const { observed, problemCount } = check(plan, { ignoreLog: true, maxProblems: 0 });
-  return observed ? problemCount : Number.POSITIVE_INFINITY;
+  if (!observed) return Number.POSITIVE_INFINITY;
+  // Where nothing is found there is not much to find fault with.
+  const isAnywhere = observed.headers.some(({ agf, agi }) => agf || agi);
+  return problemCount + (isAnywhere ? 0 : NOWHERE);
 }
 
 /** A primary that breaks rules, with the one field changed that makes most of the image fit it. */

@@ -30,6 +30,8 @@ import { betterThan, guessAlone, misfit } from './superblock-guess.ts';
 
 /** Image size to verify with: whether the image was cut short is another question. */
 const ANY_SIZE = 2 ** 53;
+/** Damaged copies that are tried when there is nothing better. */
+const MOST_BROKEN = 2;
 /** Copies that are looked at: enough for any vote. */
 const MOST_COPIES = 64;
 /** AGs whose headers are looked at as evidence. */
@@ -106,12 +108,20 @@ export function findSuperblock(device: Device, progress?: (done: number, total: 
     const isAlone = copies.length === 0 && probe(device, head) > 2;
     if (isAlone || (supporters > 0 && supporters * 2 >= copies.length)) return finish(device, head, head, []);
   }
-  if (copies.length === 0) copies = searchCopies(device, head, progress);
+  const broken: Uint8Array[] = [];
+  if (copies.length === 0) copies = searchCopies(device, head, broken, progress);
   const best = elect(device, copies);
   if (!best) {
     if (primary.verifies) return finish(device, head, head, []);
     const guess = guessAlone(device, head);
     if (guess) return finish(device, guess.sector, head, guess.changes);
+    for (const copy of broken) {
+      const from = guessAlone(device, copy);
+      if (!from) continue;
+      const sector = fromCopy(from.sector, undefined);
+      countFromHeaders(device, sector);
+      return finish(device, sector, head, ['the primary superblock was written again from a copy', ...from.changes]);
+    }
     if (primary.refusal) throw unsupported(primary.refusal.code, primary.refusal.message);
     throw corrupt('NO_SUPERBLOCK', 'no superblock was found: neither the primary nor any copy of it in the image', {
       where: { structure: 'Superblock' },
@@ -194,9 +204,11 @@ function copyAt(device: Device, offset: number): Copy | undefined {
   return { ag, bytes: bytes.slice(0, sectsize), key: keyOf(bytes) };
 }
 
+/** @param broken gets the first sectors that begin like a copy and do not verify. */
 function searchCopies(
   device: Device,
   head: Uint8Array,
+  broken: Uint8Array[],
   progress: ((done: number, total: number) => void) | undefined,
 ): Copy[] {
   const family = (copy: Copy): Copy[] => copiesOf(device, copy.bytes);
@@ -217,6 +229,10 @@ function searchCopies(
     for (let offset = 0; offset + MIN_SECTOR <= length; offset += STEP) {
       if (!dialectOfMagic(view.getUint32(offset)) || at + offset === 0) continue;
       const copy = copyAt(device, at + offset);
+      if (!copy && broken.length < MOST_BROKEN) {
+        const sector = read(device, at + offset, Math.min(MAX_SECTOR, device.size - at - offset));
+        if (sector) broken.push(sector);
+      }
       if (!copy || found.has(copy.key)) continue;
       found.set(copy.key, copy);
       const all = family(copy);
