@@ -3,6 +3,7 @@ import { crcWithHole, storedCrc } from '../../../formats/checksum.ts';
 import type { Geometry } from '../../../formats/geometry.ts';
 import { INODE_MAGIC, InodeCore } from '../../../formats/inode.ts';
 import { getU64 } from '../../../formats/struct.ts';
+import { CHUNK } from '../../check/inode-table.ts';
 import type { Device } from '../../device/device.ts';
 import { readInto } from './block-scan.ts';
 
@@ -55,13 +56,13 @@ export class ChunkLook {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   /** By slot; slots that cannot be read count as inodes in use. */
-  readonly isInode = new Uint8Array(64);
-  readonly isUsed = new Uint8Array(64);
+  readonly isInode = new Uint8Array(CHUNK);
+  readonly isUsed = new Uint8Array(CHUNK);
 
   constructor(device: Device, geometry: Geometry) {
     this.#device = device;
     this.#geometry = geometry;
-    this.#bytes = new Uint8Array(4 * geometry.inodeSize);
+    this.#bytes = new Uint8Array(CHUNK * geometry.inodeSize);
     this.#view = new DataView(this.#bytes.buffer);
   }
 
@@ -70,7 +71,10 @@ export class ChunkLook {
     const geometry = this.#geometry;
     const { inodeSize, inodesPerBlock } = geometry;
     let found = 0;
-    for (let slot = 0; slot < 64; slot += 4) {
+    // A chunk is one stretch of the disk; it is read in pieces where a part of it is a hole or cannot be read.
+    const fits = holemask === 0 && geometry.isAgInode(ag, start) && geometry.isAgInode(ag, start + CHUNK - 1);
+    const isWhole = fits && readInto(this.#device, this.#byteOf(ag, start), this.#bytes);
+    for (let slot = 0; slot < CHUNK; slot += 4) {
       this.isInode.fill(0, slot, slot + 4);
       this.isUsed.fill(0, slot, slot + 4);
       const agInode = start + slot;
@@ -79,20 +83,26 @@ export class ChunkLook {
       // Four slots lie in one block, unless a block has fewer.
       for (let k = 0; k < 4; ) {
         const run = Math.min(4 - k, inodesPerBlock - ((first + k) % inodesPerBlock));
-        const block = geometry.agBlockOfAgInode(agInode + k);
-        const byte = geometry.agBlockToByte(ag, block) + ((agInode + k) % inodesPerBlock) * inodeSize;
-        const readable = readInto(this.#device, byte, this.#bytes.subarray(0, run * inodeSize));
+        const byte = this.#byteOf(ag, agInode + k);
+        const readable = isWhole || readInto(this.#device, byte, this.#bytes.subarray(0, run * inodeSize));
+        const base = isWhole ? (slot + k) * inodeSize : 0;
         for (let i = 0; i < run; i++) {
           const inode = geometry.inodeNumber(ag, agInode + k + i);
-          const is = !readable || looksLikeInode(this.#view, i * inodeSize, geometry, inode);
+          const is = !readable || looksLikeInode(this.#view, base + i * inodeSize, geometry, inode);
           if (!is) continue;
           found++;
           this.isInode[slot + k + i] = 1;
-          if (!readable || this.#view.getUint16(i * inodeSize + at.mode) !== 0) this.isUsed[slot + k + i] = 1;
+          if (!readable || this.#view.getUint16(base + i * inodeSize + at.mode) !== 0) this.isUsed[slot + k + i] = 1;
         }
         k += run;
       }
     }
     return found;
+  }
+
+  #byteOf(ag: number, agInode: number): number {
+    const { inodeSize, inodesPerBlock } = this.#geometry;
+    const block = this.#geometry.agBlockOfAgInode(agInode);
+    return this.#geometry.agBlockToByte(ag, block) + (agInode % inodesPerBlock) * inodeSize;
   }
 }

@@ -32,10 +32,12 @@ export class EntryEvidence {
   constructor(state: RepairState, inodes: ReadonlySet<number>, scope: Scope) {
     const { observed, damaged } = state.first;
     if (!observed) return;
+    const wantBad = damaged.codes.has('ENTRY_TYPE') || damaged.codes.has('ENTRY_DANGLING');
+    // Nobody is asked for.
+    if (inodes.size === 0 && !wantBad) return;
     const { inodes: table, context } = observed;
     const directories = scope === 'all' ? allDirectories(table) : likelyDirectories(state, table, inodes);
     const opener = new DirectoryFork(context);
-    const wantBad = damaged.codes.has('ENTRY_TYPE') || damaged.codes.has('ENTRY_DANGLING');
     context.problems.mute(() => {
       for (const directory of directories) {
         const fork = opener.open(directory);
