@@ -152,10 +152,10 @@ export function verifySuperblock(head: Uint8Array, imageBytes: number, ag = 0): 
   const fatal: Fault[] = [];
   const minor: Fault[] = [];
   sizeFaults(sb, head, dialect, fatal);
-  // Everything below computes with the sizes.
-  if (fatal.length === 0) spaceFaults(sb, dialect, imageBytes, fatal);
-  if (fatal.length === 0) logFaults(sb, fatal);
-  if (fatal.length === 0) inodeFaults(sb, ag, fatal, minor);
+  // Everything below computes with the sizes; a checker goes on behind a wrong CRC, so that one hides nothing.
+  if (isComputable(fatal)) spaceFaults(sb, dialect, imageBytes, fatal);
+  if (isComputable(fatal)) logFaults(sb, fatal);
+  if (isComputable(fatal)) inodeFaults(sb, ag, fatal, minor);
   featureFaults(sb, dialect, fatal, minor);
   if (ag === 0) {
     if (sb.inprogress !== 0) {
@@ -172,6 +172,7 @@ export function verifySuperblock(head: Uint8Array, imageBytes: number, ag = 0): 
   return { dialect, refusal, fatal, minor };
 }
 
+const isComputable = (faults: readonly Fault[]): boolean => faults.every(({ code }) => code === 'BAD_CRC');
 const isPowerOfTwo = (value: number): boolean => value > 0 && (value & (value - 1)) === 0;
 
 /** Block, sector and inode sizes, their logarithms, and the CRC, whose extent is one of these sizes. */
@@ -233,7 +234,7 @@ function spaceFaults(sb: SuperblockView, dialect: Dialect, imageBytes: number, o
   }
   if (agcount * 2 ** (sb.agblklog + sb.inopblog) > 2 ** 53 || dblocks * blocksize > 2 ** 53) {
     out.push(fault('TOO_LARGE', 'dblocks', 'less than 8 PiB', dblocks));
-  } else if (out.length === 0 && dblocks * blocksize > imageBytes) {
+  } else if (isComputable(out) && dblocks * blocksize > imageBytes) {
     out.push(fault('SHORT_IMAGE', 'dblocks', `an image of at least ${dblocks * blocksize} bytes`, imageBytes));
   }
 }
@@ -282,7 +283,7 @@ function inodeFaults(sb: SuperblockView, ag: number, fatal: Fault[], minor: Faul
     const expected = known ? 'a stripe unit below agblocks, and a multiple of it as width' : 'no stripe without DALIGN';
     fatal.push(fault('BAD_VALUE', 'unit', expected, `${sb.unit}/${sb.width}`));
   }
-  if (fatal.length > 0 || (ag !== 0 && sb.rootino === NULL64)) return;
+  if (!isComputable(fatal) || (ag !== 0 && sb.rootino === NULL64)) return;
   const perAg = 2 ** (sb.agblklog + sb.inopblog);
   const inAg = Math.floor((sb.rootino % perAg) / sb.inopblock);
   const rootAg = Math.floor(sb.rootino / perAg);

@@ -36,6 +36,7 @@ export interface Round {
 
 const LOG_DIRTY = 2;
 const CHUNK = 1 << 20;
+const ZEROES = new Uint8Array(4096);
 
 /** Copy a device into a sparse file. */
 export function writeImageFile(device: Device, path: string): void {
@@ -47,7 +48,7 @@ export function writeImageFile(device: Device, path: string): void {
     device.read(at, part);
     for (let i = 0; i < part.length; i += 4096) {
       const page = part.subarray(i, i + 4096);
-      if (page.some((byte) => byte !== 0)) writeSync(fd, page, 0, page.length, at + i);
+      if (Buffer.compare(page, ZEROES.subarray(0, page.length)) !== 0) writeSync(fd, page, 0, page.length, at + i);
     }
   }
   closeSync(fd);

@@ -66,3 +66,12 @@ it.each(CASES)('%s', (_what, place, field, verb) => {
   const before = contentBefore(image);
   expect(kept).toEqual(compareContent(before, before));
 });
+
+it('a superblock whose CRC is wrong is not believed in its other fields either', () => {
+  const device = new OverlayDevice(image.device);
+  damage(device, image.geometry, { place: superblock(0), field: 'logblocks', verb: 'zero', crc: 'keep' });
+  expect(check(device).problems.map(({ where }) => where.field)).toEqual(['crc', 'logblocks']);
+  const failures: string[] = [];
+  repairAndCompare(image, device, failures, undefined);
+  expect(failures).toEqual([]);
+});
