@@ -75,7 +75,7 @@ export class Defrag {
   readonly #before: FreeSpaceLayout;
   /** Inodes with blocks for directories, attributes or extent trees. */
   readonly #withMetadata: number[] = [];
-  readonly #metadata = { inodes: 0, bytesMoved: 0, skipped: 0 };
+  readonly #metadata: DefragReport['metadata'] = { inodes: 0, bytesMoved: 0, skipped: [] };
   #owners: Owners | undefined;
   #ownersSeen = -1;
   #bytesDone = 0;
@@ -168,7 +168,7 @@ export class Defrag {
       } catch (error) {
         const isPassing = error instanceof RunTaken || (error instanceof CadastreError && error.family === 'no-space');
         if (!isPassing) throw error;
-        this.#metadata.skipped++;
+        this.#metadata.skipped.push({ path: undefined, inode: number });
       }
       yield this.#progress();
     }
@@ -196,14 +196,15 @@ export class Defrag {
   /** What was done until now. Reads names and free space. */
   get report(): DefragReport {
     const { volume } = this.#editor;
-    const nameless = [...this.#files.values(), ...this.#conflicts].filter(({ path }) => path === undefined);
+    const named = [...this.#files.values(), ...this.#conflicts, ...this.#metadata.skipped];
+    const nameless = named.filter(({ path }) => path === undefined);
     if (nameless.length > 0) {
       const paths = findPaths(volume, new Set(nameless.map(({ inode }) => inode)));
       for (const each of nameless) each.path = paths.get(each.inode);
     }
     return {
       files: [...this.#files.values()],
-      totals: { ...this.#totals, extentsAfter: this.#extentsNow() },
+      totals: { ...this.#totals, extentsAfter: this.#extentsNow(), conflictExtents: this.#conflictExtents() },
       conflicts: this.#conflicts,
       metadata: this.#metadata,
       freeSpace: { before: this.#before, after: freeSpaceLayout(volume) },
@@ -214,6 +215,16 @@ export class Defrag {
     let extents = this.#totals.extentsBefore;
     for (const [number, before] of this.#extentsBefore) {
       extents += new Fork(this.#editor.volume.inode(number), 'data').extentCount - before;
+    }
+    return extents;
+  }
+
+  #conflictExtents(): number {
+    let extents = 0;
+    for (const { inode, skipped } of this.#files.values()) {
+      if (skipped !== 'conflict') continue;
+      const now = forkLayout(new Fork(this.#editor.volume.inode(inode), 'data'));
+      extents += now.extents - now.ideal;
     }
     return extents;
   }

@@ -30,7 +30,7 @@ import { Holes } from './holes.ts';
 import { moveForkRange, moveTreeBlock } from './move-metadata.ts';
 import { Moves } from './moves.ts';
 import type { Exchange, Remapper } from './remap.ts';
-import { chooseWindow, emptiestStretch, type Window } from './window.ts';
+import { chooseWindow, clipped, emptiestStretch, type Window } from './window.ts';
 
 /** Blocks moved at most to make room for one unit, for each block that the window wins by it. */
 const MOST_DETOUR = 16;
@@ -38,6 +38,8 @@ const MOST_DETOUR = 16;
 const MOST_TRIES = 256;
 /** Rounds over the blocks of an AG's own trees: moving one may change others. */
 const TREE_ROUNDS = 3;
+/** Windows emptied in one AG: what moved out of one has left holes for the next. */
+const MOST_ROUNDS = 4;
 
 export interface FreeSpaceTools {
   readonly editor: Editor;
@@ -50,18 +52,27 @@ export interface FreeSpaceTools {
   readonly moved: (bytes: number) => void;
 }
 
-/** Join the free space of every AG. Throws `corrupt` RUN_CHECK when the image is damaged. */
+/** Join the free space of every AG, again where that helped. Throws `corrupt` RUN_CHECK when the image is damaged. */
 export function* joinFreeSpace(tools: FreeSpaceTools): Generator<void, void, undefined> {
   const { editor } = tools;
-  // The checker reads what is in place.
-  editor.journal.advanceTail();
-  const { observed, problems, clean } = check(editor.volume.device, { ignoreLog: true, maxProblems: 1 });
-  if (!observed || !clean) {
-    throw corrupt('RUN_CHECK', 'the image is damaged: run check', { where: problems[0]?.where ?? {} });
-  }
-  const kinds = new Map<number, InodeKind>();
-  for (let ag = 0; ag < editor.volume.geometry.agCount; ag++) {
-    yield* new AgJoiner(tools, ag, observed.context.claims[ag]!, kinds).run();
+  const { space, cache, geometry } = editor.volume;
+  const longest = (ag: number): number => space.ag(cache, ag).agf.longest;
+  let ags = Array.from({ length: geometry.agCount }, (_, ag) => ag);
+  for (let round = 0; round < MOST_ROUNDS && ags.length > 0; round++) {
+    // The checker reads what is in place.
+    editor.journal.advanceTail();
+    const { observed, problems, clean } = check(editor.volume.device, { ignoreLog: true, maxProblems: 1 });
+    if (!observed || !clean) {
+      throw corrupt('RUN_CHECK', 'the image is damaged: run check', { where: problems[0]?.where ?? {} });
+    }
+    const kinds = new Map<number, InodeKind>();
+    const better: number[] = [];
+    for (const ag of ags) {
+      const before = longest(ag);
+      yield* new AgJoiner(tools, ag, observed.context.claims[ag]!, kinds).run();
+      if (longest(ag) > before) better.push(ag);
+    }
+    ags = better;
   }
 }
 
@@ -83,22 +94,15 @@ class AgJoiner {
 
   *run(): Generator<void, void, undefined> {
     const { editor, runs } = this.#tools;
-    const { space, cache } = editor.volume;
-    const { freeblks, longest } = space.ag(cache, this.#ag).agf;
     const units = unitsOf(this.#claims, (number) => this.#kindOf(number));
     const free: { start: number; count: number }[] = [];
     runs.forEach(this.#ag, (start, count) => free.push({ start, count }));
-    const window = chooseWindow(units, editor.volume.geometry.agLength(this.#ag), freeblks, longest);
+    const window = chooseWindow(units, editor.volume.geometry.agLength(this.#ag), free);
     if (!window) return;
     this.#window = window;
     const { start, end } = window;
-    const clip = (from: number, to: number) =>
-      free.map((run) => {
-        const first = Math.max(run.start, from);
-        return { start: first, count: Math.min(run.start + run.count, to) - first };
-      });
-    this.#outside = new Holes([...clip(0, start), ...clip(end, Number.MAX_SAFE_INTEGER)]);
-    this.#inside = new Holes(clip(start, end));
+    this.#outside = new Holes([...clipped(free, 0, start), ...clipped(free, end, Number.MAX_SAFE_INTEGER)]);
+    this.#inside = new Holes(clipped(free, start, end));
     yield* this.#empty(units);
     yield* this.#moveTrees();
   }

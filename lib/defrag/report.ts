@@ -54,6 +54,12 @@ export interface LayoutConflict {
   readonly with: number[];
 }
 
+/** An inode whose metadata stayed as it was. */
+export interface SkippedMetadata {
+  path: Uint8Array | undefined;
+  readonly inode: number;
+}
+
 export interface DefragReport {
   /** Files that had more extents than needed, in the order they were looked at. */
   readonly files: DefraggedFile[];
@@ -62,12 +68,15 @@ export interface DefragReport {
     files: number;
     extentsBefore: number;
     extentsAfter: number;
+    /** Does not know of sharing. */
     ideal: number;
+    /** Extents above the ideal of files that share blocks with others in another order, so that not all can have theirs. */
+    conflictExtents: number;
     bytesMoved: number;
   };
   readonly conflicts: LayoutConflict[];
   /** Inodes whose metadata was put in order, its bytes, and inodes for which there was no room or too small a log. */
-  readonly metadata: { inodes: number; bytesMoved: number; skipped: number };
+  readonly metadata: { inodes: number; bytesMoved: number; readonly skipped: SkippedMetadata[] };
   readonly freeSpace: { before: FreeSpaceLayout; after: FreeSpaceLayout };
 }
 

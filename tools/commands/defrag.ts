@@ -98,7 +98,7 @@ const REASONS: { readonly [R in SkipReason]: string } = {
   'log-too-small': 'the log is too small',
 };
 
-function print({ files, conflicts, metadata }: DefragReport, top: number): void {
+function print({ files, conflicts, metadata, totals }: DefragReport, top: number): void {
   const table = new Table([
     { title: 'before', right: true },
     { title: 'after', right: true },
@@ -121,6 +121,11 @@ function print({ files, conflicts, metadata }: DefragReport, top: number): void 
   if (conflicts.length > top) line(`... and ${count(conflicts.length - top, 'conflict')} more`);
   if (metadata.inodes > 0)
     line(`metadata of ${count(metadata.inodes, 'inode')}: ${showSize(metadata.bytesMoved)} moved`);
+  for (const { path, inode } of metadata.skipped.slice(0, top)) {
+    line(`${path ? showPath(path) : `inode ${inode}`}: no room for its metadata, or too small a log`);
+  }
+  if (totals.conflictExtents > 0)
+    line(`${count(totals.conflictExtents, 'extent')} above the ideal: shared in another order`);
 }
 
 function summary({ totals, freeSpace: { before, after } }: DefragReport, blockSize: number): string {
@@ -143,7 +148,7 @@ function toJson({ files, totals, conflicts, metadata, freeSpace }: DefragReport)
     files: files.map(fileJson),
     totals,
     conflicts: conflicts.map(({ path, ...rest }) => ({ path: show(path), ...rest })),
-    metadata,
+    metadata: { ...metadata, skipped: metadata.skipped.map(({ path, inode }) => ({ path: show(path), inode })) },
     freeSpace: { before, after },
   };
 }
