@@ -93,8 +93,8 @@ class LogLook {
     return low;
   }
 
-  /** The record that ends at `head`. @param cycle of what was written last. */
-  #before(head: number, cycle: number): LogState {
+  /** The record that ends at `head`. @param cycle of what was written last. @param isAgain the head was moved back already. */
+  #before(head: number, cycle: number, isAgain = false): LogState {
     const most = Math.min(WINDOW_BB, this.#length);
     for (let back = 1; back <= most; back++) {
       const block = (head - back + this.#length) % this.#length;
@@ -106,6 +106,9 @@ class LogLook {
       if (!this.#isOurs(header.fsUuid)) return this.#bad('uuid', 'the uuid of this file system', 'another one');
       // A record may go round the end of the log: what follows it is a cycle later than its header.
       const headCycle = block >= head ? header.cycle + 1 : header.cycle;
+      // Not written to its end: the log ends before it.
+      if (shape.total > back && !isAgain && block < head)
+        return this.#before(block, block === 0 ? cycle - 1 : cycle, true);
       this.#context.head = { cycle: headCycle, block: head };
       const ops = header.numLogops;
       if (headCycle !== (head === 0 ? cycle + 1 : cycle) || ops !== 1) return this.#dirty(block, ops);
