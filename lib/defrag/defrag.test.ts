@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { INODE_FLAG, MODE } from '../../formats/inode.ts';
 import { emptyImage } from '../../test/support/empty-image.ts';
 import { check } from '../check/check.ts';
+import type { Device } from '../device/device.ts';
+import { OverlayDevice } from '../device/overlay.ts';
 import { Fork } from '../file/fork.ts';
 import { writeAt } from '../volume/content.ts';
 import { Editor } from '../volume/editor.ts';
@@ -94,5 +96,21 @@ describe('defrag', () => {
     expect(numbers.map(extents)).toEqual([1, 1]);
     editor.close();
     expect(check(image, { data: true }).problems).toEqual([]);
+  });
+
+  it.each(['cadastre', 'xfs'] as const)('says on an overlay what it then does: %s', (dialect) => {
+    const { image, editor } = fragmented(dialect, 40);
+    editor.close();
+    const reportOn = (device: Device) => {
+      const work = Editor.open(device);
+      const report = defrag(work, { metadata: true, freeSpace: true });
+      work.close();
+      return report;
+    };
+    const before = check(image).counts;
+    const planned = reportOn(new OverlayDevice(image));
+    expect(check(image).counts).toEqual(before);
+    expect(planned.files).not.toEqual([]);
+    expect(reportOn(image)).toEqual(planned);
   });
 });
