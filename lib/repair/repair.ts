@@ -148,7 +148,9 @@ class Repair {
   /** Paths, as they are after the repair, of everything the report names by inode. */
   #addPaths({ observed }: CheckResult): void {
     const { decisions, actions, losses } = this.#report;
-    const named = [...actions, ...losses, ...decisions.flatMap(({ claimants }) => claimants)];
+    // The number of an inode that was given up may be somebody else's by now.
+    const about = losses.filter(({ what }) => what !== 'inode');
+    const named = [...actions, ...about, ...decisions.flatMap(({ claimants }) => claimants)];
     const nameless = named.filter((each) => each.inode !== undefined && each.path === undefined);
     if (!observed || nameless.length === 0) return;
     const inodes = new Set(nameless.map((each) => each.inode!));

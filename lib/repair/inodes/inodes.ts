@@ -38,6 +38,7 @@ export function mendInodes(state: RepairState): void {
     const place = findSlot(state, inode);
     if (place) mender.mend(inode, place.free);
   }
+  mender.finish();
 }
 
 /** Is there a slot for this inode, and is it free by its chunk? */

@@ -31,7 +31,7 @@ import { type ForkOutcome, settleFork } from './fork-case.ts';
 import { healBlocks, healSlot } from './heal.ts';
 import type { MendHelp } from './help.ts';
 import { lastByte } from './last-byte.ts';
-import { remake } from './remake.ts';
+import { CLEARED, FREED, REMADE, remake } from './remake.ts';
 import { findShape, setShape } from './shape.ts';
 import { specialOf } from './special.ts';
 import { mendSymlink } from './symlinks.ts';
@@ -43,6 +43,8 @@ const DEFAULT_PERMISSIONS: { readonly [type: number]: number } = { [MODE.DIR]: 0
 export class InodeMender {
   readonly #state: RepairState;
   readonly #help: MendHelp;
+  /** Free slots that were damaged. */
+  #freed = 0;
 
   constructor(state: RepairState, help: MendHelp) {
     this.#state = state;
@@ -81,10 +83,10 @@ export class InodeMender {
       }
       const mode = slot.getUint16(at.mode);
       freeSlot(slot, geometry, inode);
-      if (mode === 0 || free) this.#finish(inode, slot, before, ['made a proper free inode'], []);
+      if (mode === 0 || free) this.#finish(inode, slot, before, [FREED], []);
       else {
         report.lose('inode', `inode ${inode}: nothing says what it was: cleared`, { inode });
-        this.#finish(inode, slot, before, ['cleared'], []);
+        this.#finish(inode, slot, before, [CLEARED], []);
       }
       return;
     }
@@ -100,7 +102,7 @@ export class InodeMender {
     this.#healBlocks(slot, inode, forks);
     if (!this.#contents(slot, inode, fields, forks)) {
       freeSlot(slot, geometry, inode);
-      this.#finish(inode, slot, before, ['cleared'], []);
+      this.#finish(inode, slot, before, [CLEARED], []);
       return;
     }
     this.#makeValid(slot, inode, forks);
@@ -338,6 +340,19 @@ export class InodeMender {
     forks.length = 0;
   }
 
+  #tellSlot(inode: number, fields: readonly string[]): void {
+    const { report } = this.#state;
+    const [only] = fields;
+    if (only === FREED) this.#freed++;
+    else if (only === REMADE || only === CLEARED) report.did('inodes', `inode ${inode}: ${only}`, { inode });
+    else report.did('inodes', `inode ${inode}: ${fields.length > 0 ? fields.join(', ') : 'CRC'} corrected`, { inode });
+  }
+
+  /** All inodes are done: say what was too much alike to be told one by one. */
+  finish(): void {
+    if (this.#freed > 0) this.#state.report.did('inodes', `${this.#freed} free inodes ${FREED}`);
+  }
+
   /** Put the slot back when it differs, and hand over the forks that have to be written. */
   #finish(
     inode: number,
@@ -352,9 +367,7 @@ export class InodeMender {
     if (wrongCrc || !bytes.every((byte, i) => byte === before[i])) {
       writeSlot(state.plan, state.geometry, inode, slot);
       state.planChanged(inode);
-      state.report.did('inodes', `inode ${inode}: ${fields.length > 0 ? fields.join(', ') : 'CRC'} corrected`, {
-        inode,
-      });
+      this.#tellSlot(inode, fields);
     }
     for (const { attr, judged } of forks) {
       if (judged.changed) state.setFork({ inode, attr, extents: judged.extents });

@@ -22,6 +22,11 @@ const at = InodeCore.offsets;
 /** Where the attr fork starts in inodes that kernels make. */
 const DEFAULT_FORKOFF = 24;
 
+/** What became of a slot, in words. */
+export const FREED = 'made proper again';
+export const CLEARED = 'cleared';
+export const REMADE = 'made again';
+
 export interface Remade {
   readonly slot: DataView;
   /** What was done, for the report. */
@@ -56,7 +61,7 @@ export function remake(
     freeSlot(slot, geometry, inode);
     if (!of.free || of.named)
       report.lose('inode', `inode ${inode}${name}: its slot holds nothing of it: cleared`, { inode });
-    return { slot, what: 'made a proper free inode', forks: [] };
+    return { slot, what: FREED, forks: [] };
   }
   newCore(slot, geometry, inode, type | (type === MODE.DIR ? 0o755 : type === MODE.SYMLINK ? 0o777 : 0o600));
   if (of.special === MODE.FILE) slot.setUint16(at.mode, MODE.FILE);
@@ -77,7 +82,7 @@ export function remake(
       const made = mendSymlink(state, slot, inode, data);
       if (!made) {
         freeSlot(slot, geometry, inode);
-        return { slot, what: 'cleared', forks: [] };
+        return { slot, what: CLEARED, forks: [] };
       }
       setU64(slot, at.size, made.size);
       break;
@@ -93,7 +98,7 @@ export function remake(
     `inode ${inode}${name}: made again from what else is known of it: owner, permissions, times and exact size are gone`,
     { inode },
   );
-  return { slot, what: 'made again', forks };
+  return { slot, what: REMADE, forks };
 }
 
 function fromRegister(state: RepairState, help: MendHelp, inode: number, attr: boolean): ForkExtents {
