@@ -2,11 +2,13 @@
  * The long damage runs: `npm run test:damage [-- WHAT [OPTIONS]]`. WHAT is one of
  *
  *   fields    every case of the field suite (test/damage/fields.test.ts with FULL=1)
- *   compare   repaired by us and by xfs_repair: files intact for each structure, as a Markdown table (--cases N)
+ *   compare   repaired by us and by xfs_repair: what each loses, structure by structure (--cases N of each, --image xfs, --verbose;
+ *             --write puts the table into docs/SALVAGE.md)
  *   scenes    the same for the canned scenes and wiped ranges
  *   areas     ranges wiped on an image with many files (--files N)
  *   random    bytes, blocks and trees overwritten, images cut (--runs N --seed S)
  *   trash     images of mkfs.xfs and the kernel, broken by xfs_db's blocktrash (--runs N --seed S; needs root)
+ *   fuzz      the same, single fields broken by xfs_db's fuzz with a right CRC
  *
  * Everything but `fields` is test/damage/run.ts; without WHAT: compare.
  */

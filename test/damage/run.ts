@@ -165,7 +165,48 @@ function trash(): void {
   console.log(tallyTable([...tallies.values()], 'blocktrash'));
 }
 
-const modes: Record<string, () => void> = { compare, scenes, areas, random, trash };
+/** Where xfs_db goes (N: the inode of a file), and what it breaks there. */
+const FUZZED: readonly (readonly [place: string, fields: readonly string[]])[] = [
+  ['agf 0', ['magicnum', 'length', 'bnoroot', 'cntlevel', 'flfirst', 'freeblks', 'longest', 'uuid']],
+  ['agi 0', ['magicnum', 'length', 'count', 'root', 'level', 'freecount', 'unlinked[5]', 'uuid']],
+  ['agf 1', ['seqno', 'bnolevel', 'cntroot', 'fllast', 'flcount', 'btreeblks', 'crc']],
+  ['inode N', ['core.magic', 'core.mode', 'core.version', 'core.format', 'core.nlinkv2', 'core.size', 'core.nblocks']],
+  ['inode N', ['core.forkoff', 'core.aformat', 'v3.flags2', 'v3.inumber', 'v3.uuid', 'core.extsize', 'core.gen']],
+  ['inode N', ['u3.bmx[0].startblock', 'u3.bmx[0].blockcount', 'u3.bmx[0].startoff', 'next_unlinked']],
+];
+const FUZZ_VERBS = ['zeroes', 'ones', 'firstbit', 'middlebit', 'lastbit', 'add', 'sub', 'random'];
+
+/** Single fields of images that mkfs.xfs and the kernel made, broken by xfs_db with a right CRC. */
+function fuzz(): void {
+  const tallies = new Map<string, Tally>();
+  withTempDir((directory) => {
+    for (const { name, path } of kernelImages(directory, values.image)) {
+      const contest = new Contest(directory, path);
+      const inodes = [...new Set([...contest.before.values()].map(({ inode }) => inode))];
+      const pick = seeded(seed);
+      const one = <T>(items: readonly T[]): T => items[Math.floor(pick() * items.length)]!;
+      for (let i = 0; i < Number(values.runs); i++) {
+        const [place, fields] = one(FUZZED);
+        const commands = [place.replace('N', String(one(inodes))), `fuzz -d ${one(fields)} ${one(FUZZ_VERBS)}`];
+        const round = contest.round((_device, damaged) => {
+          try {
+            xfsDb(damaged, commands, { write: true });
+          } catch {
+            // The inode has no such field.
+          }
+        });
+        const title = place.split(' ')[0]!;
+        const tally = tallies.get(title) ?? new Tally(title);
+        tallies.set(title, tally);
+        tally.add(round, contest.before);
+        for (const each of shortcomings(round)) fail(`${name}: ${commands.join('; ')}: ${each}`);
+      }
+    }
+  });
+  console.log(tallyTable([...tallies.values()], 'fuzz'));
+}
+
+const modes: Record<string, () => void> = { compare, scenes, areas, random, trash, fuzz };
 const mode = positionals[0] ?? 'compare';
 if (!Object.hasOwn(modes, mode)) {
   console.error(`no such run: ${mode}; there are fields, ${Object.keys(modes).join(', ')}`);
