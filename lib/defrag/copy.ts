@@ -9,7 +9,7 @@ import type { FreeRuns } from './free-runs.ts';
 import { Disturbed, RunTaken } from './guards.ts';
 import type { Moves } from './moves.ts';
 
-/** Bytes written at once: what was read is still in the cache of the processor then. */
+/** Bytes written at once. */
 const PIECE = 1 << 20;
 
 export class BlockCopier {

@@ -113,6 +113,12 @@ export class Defrag {
   *steps(): Generator<DefragProgress, void, undefined> {
     this.#collect();
     yield* this.#allFiles();
+    // Files that were done have left room for those that had to be cut.
+    for (let round = 0, before = 0; round < MOST_ROUNDS && before !== this.#extentsNow(); round++) {
+      before = this.#extentsNow();
+      this.#retry();
+      yield* this.#allFiles();
+    }
     if (this.#options.metadata) yield* this.#allMetadata();
     if (!this.#options.freeSpace) return;
     for (let round = 0; round < MOST_ROUNDS; round++) {
@@ -383,6 +389,7 @@ export class Defrag {
     const { geometry } = volume;
     let runs = readRuns(new Fork(volume.inode(entry.inode), 'data'));
     const fixed = new Set<number>();
+    let isCut = false;
     const isTwice = volume.inode(entry.inode).isReflink && hasBlocksTwice(runs);
     let queue: number[][] = [joinableRows(runs, this.#longest)];
     for (let rows = queue.shift(); rows; rows = queue.shift()) {
@@ -393,9 +400,8 @@ export class Defrag {
       const run = this.#runs.find(blocks, home, isAllHome);
       if (!run) {
         const room = Math.min(this.#runs.longest(home, isAllHome), blocks - 1);
-        const smaller = smallerLists(runs, rows, room);
-        if (smaller.length === 0) entry.skipped = 'no-room';
-        queue.unshift(...smaller);
+        isCut = true;
+        queue.unshift(...smallerLists(runs, rows, room));
         continue;
       }
       const exchange = this.#exchange(entry.inode, runs, rows, run.fsBlock, isAllHome, fixed);
@@ -425,7 +431,10 @@ export class Defrag {
       fixed.clear();
       queue = [joinableRows(runs, this.#longest)];
     }
-    if (fixed.size > 0) entry.skipped ??= 'conflict';
+    const { extents, ideal } = forkLayout(new Fork(volume.inode(entry.inode), 'data'));
+    if (extents === ideal) return;
+    if (isCut) entry.skipped = 'no-room';
+    else if (fixed.size > 0) entry.skipped = 'conflict';
   }
 
   /**
