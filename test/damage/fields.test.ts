@@ -11,7 +11,7 @@ import { unusedRows } from './unvalidated.ts';
 const isFull = process.env.FULL === '1';
 const seed = Number(process.env.CADASTRE_SEED ?? Math.floor(Date.now() / 86_400_000));
 /** Per image: some seconds. */
-const CHECKED = isFull ? Number.POSITIVE_INFINITY : 300;
+const CHECKED = isFull ? Number.POSITIVE_INFINITY : 100;
 const BATCH = 1000;
 
 describe.each(IMAGE_NAMES)('%s', (name) => {

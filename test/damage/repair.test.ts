@@ -20,8 +20,8 @@ const BATCH = 100;
 const LOSSY = /^(wipe-|cut|swapped-blocks|misdirected-write|file-past-ag-end|lost-)/;
 
 describe.runIf(cases > 0).each(IMAGE_NAMES)('%s', (name) => {
-  const image = damageImage(name);
-  const chosen = sample(casesOf(image), cases, seed);
+  // Where nothing runs nothing is made.
+  const chosen = cases > 0 ? sample(casesOf(damageImage(name)), cases, seed) : [];
   const batches = Array.from({ length: Math.ceil(chosen.length / BATCH) }, (_, i) => i);
 
   it.each(batches)(`fields are repaired (seed ${seed}, batch %i)`, (batch) => {
@@ -34,6 +34,7 @@ describe.runIf(cases > 0).each(IMAGE_NAMES)('%s', (name) => {
   });
 
   it.each(Object.keys(SCENES))('scene %s is repaired', (scene) => {
+    const image = damageImage(name);
     const device = new OverlayDevice(image.device);
     let involved: ReadonlySet<string>;
     try {

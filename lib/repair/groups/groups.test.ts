@@ -38,6 +38,7 @@ import { rebuildGroups } from './rebuild.ts';
 import { cover } from './runs.ts';
 import { sameRows } from './tables.ts';
 
+const isFull = process.env.FULL === '1';
 const hasXfsRepair = requireOracle('xfsprogs');
 
 const KINDS: readonly (readonly [string, Dialect, Partial<MkfsOptions>])[] = [
@@ -131,8 +132,9 @@ describe.each(KINDS.map(([name]) => name))('%s', (kind) => {
     const specimen = specimenOf(kind);
     const { geometry } = specimen;
     const blocks = groupBlocks(check(specimen.device).observed!);
-    // With small blocks there are many: every fifth of them.
-    const step = blocks.length > 40 ? 5 : 1;
+    // A look at some of them, in the long form at all where they are few.
+    const most = isFull ? 40 : 5;
+    const step = Math.ceil(blocks.length / most);
     for (let i = 0; i < blocks.length; i += step) {
       const device = damaged(specimen);
       device.zero(geometry.agBlockToByte(blocks[i]!.ag, blocks[i]!.agBlock), geometry.blockSize);
@@ -153,7 +155,7 @@ describe.each(KINDS.map(([name]) => name))('%s', (kind) => {
       device.zero(geometry.agHeaderDaddr(ag, 1) * 512, 3 * geometry.sectorSize);
     }
     const { plan } = expectWhole(specimen, device);
-    if (geometry.dialect === XFS) expectNoComplaints(plan);
+    if (isFull && geometry.dialect === XFS) expectNoComplaints(plan);
   });
 
   it('several kinds of harm, by lot', () => {
@@ -165,7 +167,7 @@ describe.each(KINDS.map(([name]) => name))('%s', (kind) => {
         damageGroups(device, specimen.geometry, blocks, (below) => numbers.next().value % below);
         expectWhole(specimen, device);
       }),
-      { numRuns: Number(process.env.CADASTRE_HUNT ?? 12) },
+      { numRuns: Number(process.env.CADASTRE_HUNT ?? 6) },
     );
   });
 });
