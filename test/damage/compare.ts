@@ -81,8 +81,13 @@ function compareImage(directory: string, name: string, options: CompareOptions):
       const line = `${caseLine(each)} seed ${each.spec.seed}`;
       for (const text of shortcomings(round)) fail(`${line}: ${text}`);
       const missing = contest.missing(round.ours.kept);
-      if (verbose && missing !== '')
-        console.error(`${line}: we lost ${missing}; xfs_repair: ${contest.missing(round.theirs.kept) || 'nothing'}`);
+      if (verbose) {
+        const other = contest.missing(round.theirs.kept);
+        if (missing !== '' || other !== '') {
+          const note = round.theirs.note === '' ? '' : ` (${round.theirs.note})`;
+          console.error(`${line}: we lost ${missing || 'nothing'}; xfs_repair: ${other || 'nothing'}${note}`);
+        }
+      }
     }
   }
   return tallies;

@@ -209,6 +209,8 @@ export class Tally {
 
 /** Rounds in which something was missing, by what it was. */
 class Sums {
+  /** The image cannot be read at all afterwards: what it still holds is not lost, but nobody has it. */
+  unreadable = 0;
   /** By our check. */
   unclean = 0;
   /** By `xfs_repair -n`. */
@@ -221,14 +223,19 @@ class Sums {
   add({ clean, agreed, kept }: Side, all: Kept): void {
     if (!clean) this.unclean++;
     if (!agreed) this.unrepaired++;
-    if ((kept?.intact ?? 0) < all.intact) this.files++;
-    if ((kept?.names ?? 0) < all.names) this.names++;
-    if ((kept?.attributes ?? 0) < all.attributes) this.attributes++;
-    this.filesLost += all.intact - (kept?.intact ?? 0);
+    if (!kept || kept.names === 0) {
+      this.unreadable++;
+      return;
+    }
+    if (kept.intact < all.intact) this.files++;
+    if (kept.names < all.names) this.names++;
+    if (kept.attributes < all.attributes) this.attributes++;
+    this.filesLost += all.intact - kept.intact;
   }
 }
 
 const COLUMNS = [
+  ['unreadable', 'unreadable afterwards'],
   ['files', 'runs that lose a file'],
   ['filesLost', 'files lost'],
   ['names', 'runs that lose a name'],
