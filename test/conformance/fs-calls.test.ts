@@ -219,7 +219,9 @@ class Side {
       // Only now is the access time the same on both sides.
       const stat = (call === 'futimes' ? 'fstatSync' : call === 'lutimes' ? 'lstatSync' : 'statSync') as 'statSync';
       const { atimeNs, mtimeNs } = this.calls[stat]!(given[0], { bigint: true }) as nodeFs.BigIntStats;
-      return [String(atimeNs), String(mtimeNs)];
+      // The way to a symlink may lead through itself (c/../c): looking at it is then an access on the host.
+      const isThroughItself = call === 'lutimes' && (given[0] as string).includes('/../');
+      return [isThroughItself ? 'not asked' : String(atimeNs), String(mtimeNs)];
     }
     const result = this.#plain(outcome);
     // Node keeps a slash at the end of the first directory made.

@@ -223,7 +223,7 @@ class Sums {
   add({ clean, agreed, kept }: Side, all: Kept): void {
     if (!clean) this.unclean++;
     if (!agreed) this.unrepaired++;
-    if (!kept || kept.names === 0) {
+    if (!kept || kept.intact === 0) {
       this.unreadable++;
       return;
     }
