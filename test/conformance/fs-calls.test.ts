@@ -175,6 +175,8 @@ const step = fc.oneof<fc.MaybeWeightedArbitrary<Step>[]>(
   { weight: 1, arbitrary: onFile('writeFile', someData) },
 );
 
+const NOT_REACHED: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG']);
+
 /** One side of the comparison: where its script runs, and what it has open. */
 class Side {
   readonly calls: Calls;
@@ -206,7 +208,15 @@ class Side {
       outcome = await this.#call(call, given, form);
     } catch (error) {
       // Made of several calls: which of them says it differs between Node's own forms.
-      return call === 'rm' || call === 'cp' ? (error as NodeJS.ErrnoException).code : this.#plain(error);
+      if (call !== 'rm' && call !== 'cp') return this.#plain(error);
+      const { code = '' } = error as NodeJS.ErrnoException;
+      // Node looks at both paths at a time; when neither can be reached, chance says which is named.
+      const isRace =
+        call === 'cp' &&
+        form !== 'sync' &&
+        NOT_REACHED.has(code) &&
+        given.slice(0, 2).every((at) => !this.#isThere(at as string));
+      return isRace ? 'neither can be reached' : code;
     }
     if (isOpen && slot !== undefined) {
       const old = this.slots[slot];
@@ -245,6 +255,15 @@ class Side {
     const stat = this.calls.statSync as nodeFs.StatSyncFn;
     try {
       return stat(at).isDirectory();
+    } catch {
+      return false;
+    }
+  }
+
+  #isThere(at: string): boolean {
+    try {
+      (this.calls.lstatSync as nodeFs.StatSyncFn)(at);
+      return true;
     } catch {
       return false;
     }
