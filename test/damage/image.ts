@@ -49,12 +49,30 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
 };
 
 export const IMAGE_NAMES = Object.keys(VARIANTS);
+
+const ALL = { rmapbt: true, reflink: true, nrext64: true } as const;
+/** Rarer kinds of image, for what depends on them. */
+const RARE: Readonly<Record<string, Variant>> = {
+  'xfs-1ag': { dialect: XFS, size: 40 * MIB, options: { agCount: 1, features: ALL } },
+  'xfs-4ag': { dialect: XFS, size: 80 * MIB, options: { agCount: 4, features: ALL } },
+  'cadastre-1ag': { dialect: CADASTRE, size: 24 * MIB, options: { agCount: 1 } },
+  'cadastre-4ag': { dialect: CADASTRE, size: 48 * MIB, options: { agCount: 4 } },
+  'xfs-64k': { dialect: XFS, size: 256 * MIB, options: { agCount: 2, blockSize: 65536, features: ALL } },
+  'xfs-dir16k': { dialect: XFS, size: 64 * MIB, options: { agCount: 2, dirBlockSize: 16384, features: ALL } },
+  'xfs-1k-dir8k': {
+    dialect: XFS,
+    size: 40 * MIB,
+    options: { agCount: 2, blockSize: 1024, dirBlockSize: 8192, features: { rmapbt: false } },
+  },
+  'xfs-parent': { dialect: XFS, size: 64 * MIB, options: { agCount: 2, features: { ...ALL, parent: true } } },
+};
+export const RARE_NAMES = Object.keys(RARE);
 const made = new Map<string, DamageImage>();
 
 /** The image of this name, made once; never written: put an overlay on it. */
 export function damageImage(name: string): DamageImage {
   let image = made.get(name);
-  if (!image) made.set(name, (image = make(name, VARIANTS[name]!)));
+  if (!image) made.set(name, (image = make(name, { ...VARIANTS, ...RARE }[name]!)));
   return image;
 }
 
@@ -106,7 +124,7 @@ class Builder {
   }
 
   build(): ReadonlyMap<string, number> {
-    const { features } = this.#editor.volume.geometry;
+    const { features, dirBlockSize } = this.#editor.volume.geometry;
     for (const blocks of [1, 2, 3, 10, 40]) this.#file(this.#root, `/plain-${blocks}`, blocks);
     this.#file(this.#root, '/empty', 0);
     this.#sparse();
@@ -123,8 +141,10 @@ class Builder {
     this.#object('/long-symlink', { mode: MODE.SYMLINK | 0o777, target: text('long/'.repeat(150)) });
     this.#directory('/short', 3, 0, linked);
     this.#directory('/block', 20, 0, linked);
-    this.#directory('/leaf', 14, 150, linked);
-    this.#directory('/node', 77 - this.#files, 900, linked);
+    // As many names as give the form where directory blocks are larger.
+    const scale = Math.max(1, dirBlockSize / 4096);
+    this.#directory('/leaf', 14, 150 * scale, linked);
+    this.#directory('/node', 77 - this.#files, 900 * scale, linked);
     if (this.#files !== 77) throw new Error(`${this.#files} files were made`);
     return this.#inodes;
   }

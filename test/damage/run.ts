@@ -11,9 +11,9 @@ import { withTempDir, xfsDb } from '../support/oracle.ts';
 import { areaImage, kernelImages } from './area-images.ts';
 import { compareFields } from './compare.ts';
 import { Contest, shortcomings, Tally, tallyTable, writeImageFile } from './contest.ts';
-import { damageImage } from './image.ts';
-import { randomDamage } from './random-damage.ts';
-import { tryRepair } from './survive.ts';
+import { fieldRuns } from './field-runs.ts';
+import { damageImage, IMAGE_NAMES } from './image.ts';
+import { randomRuns } from './random-runs.ts';
 
 const WIPES = ['wipe-superblock', 'wipe-64k', 'wipe-1m', 'wipe-ag1', 'wipe-inodes', 'wipe-log', 'wipe-sectors', 'cut'];
 /** Sectors that are overwritten where that is said. */
@@ -22,8 +22,10 @@ const SECTORS = [1, 256, 1000];
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    /** Of each structure. */
-    cases: { type: 'string', default: '200' },
+    /** Of each structure; without it `compare` takes 200 and `fields` all. */
+    cases: { type: 'string' },
+    /** K/N: every N-th case of `fields`. */
+    part: { type: 'string', default: '1/1' },
     /** Put the table of `compare` into docs/SALVAGE.md. */
     write: { type: 'boolean', default: false },
     /** Say, case by case, which runs lost something. */
@@ -31,10 +33,12 @@ const { values, positionals } = parseArgs({
     runs: { type: 'string', default: '1000' },
     seed: { type: 'string', default: '1' },
     files: { type: 'string', default: '20000' },
-    /** One structure or scene, one image, so many seeds of each scene. */
+    /** One structure or scene, one image, so many seeds of each scene (random: from..to). */
     only: { type: 'string' },
     image: { type: 'string' },
     seeds: { type: 'string', default: '3' },
+    /** Where random runs are noted, and taken up again. */
+    into: { type: 'string' },
   },
 });
 const seed = Number(values.seed);
@@ -46,6 +50,11 @@ const failures: string[] = [];
 function fail(line: string): void {
   failures.push(line);
   console.error(`FAILED ${line}`);
+}
+
+function wrongUse(text: string): never {
+  console.error(text);
+  process.exit(2);
 }
 
 /** Canned scenes on an image file, with several seeds. */
@@ -78,7 +87,7 @@ function playScenes(contest: Contest, names: readonly string[], tallies: Map<str
 /** Fields of every structure, repaired by both. */
 function compare(): void {
   const { only, verbose, write } = values;
-  compareFields({ images: JUDGED, cases: Number(values.cases), seed, only, verbose, write, fail });
+  compareFields({ images: JUDGED, cases: Number(values.cases ?? 200), seed, only, verbose, write, fail });
 }
 
 function scenes(): void {
@@ -104,24 +113,15 @@ function areas(): void {
   console.log(tallyTable([...tallies.values()], 'area'));
 }
 
-/** Random damage: repair comes to an end, in bounded memory, and is clean or says why not. */
 function random(): void {
-  const runs = Number(values.runs);
-  const counts: Record<string, number> = {};
-  let slowest = 0;
-  for (let i = 0; i < runs; i++) {
-    const name = ['cadastre', ...JUDGED][i % (1 + JUDGED.length)]!;
-    const { verdict, why, milliseconds } = tryRepair(damageImage(name), (device, image) =>
-      randomDamage(device, image.geometry, seed + i),
-    );
-    counts[verdict] = (counts[verdict] ?? 0) + 1;
-    slowest = Math.max(slowest, milliseconds);
-    if (verdict !== 'clean' && verdict !== 'hopeless') fail(`random ${name} seed ${seed + i}: ${verdict}: ${why}`);
-  }
-  const memory = Math.round(process.resourceUsage().maxRSS / 1024);
-  console.log(
-    `${runs} runs from seed ${seed}: ${JSON.stringify(counts)}; longest ${Math.round(slowest)} ms, ${memory} MiB`,
-  );
+  const span = /^(\d+)\.\.(\d+)$/.exec(values.seeds);
+  randomRuns({
+    first: span ? Number(span[1]) : seed,
+    last: span ? Number(span[2]) : seed + Number(values.runs) - 1,
+    image: values.image,
+    into: values.into,
+    fail,
+  });
 }
 
 const TRASHED = [
@@ -206,11 +206,19 @@ function fuzz(): void {
   console.log(tallyTable([...tallies.values()], 'fuzz'));
 }
 
-const modes: Record<string, () => void> = { compare, scenes, areas, random, trash, fuzz };
+/** Fields of every structure, repaired by us alone: all of them. */
+function fields(): void {
+  const images = values.image?.split(',') ?? IMAGE_NAMES;
+  const cases = values.cases === undefined ? Number.POSITIVE_INFINITY : Number(values.cases);
+  const [part, of] = /^[1-9]\d*\/[1-9]\d*$/.test(values.part) ? values.part.split('/').map(Number) : [];
+  if (part === undefined || part > of!) wrongUse(`--part ${values.part}: K/N is wanted, as 3/8`);
+  fieldRuns({ images, cases, part, of: of!, only: values.only, seed, fail });
+}
+
+const modes: Record<string, () => void> = { fields, compare, scenes, areas, random, trash, fuzz };
 const mode = positionals[0] ?? 'compare';
 if (!Object.hasOwn(modes, mode)) {
-  console.error(`no such run: ${mode}; there are fields, ${Object.keys(modes).join(', ')}`);
-  process.exit(2);
+  wrongUse(`no such run: ${mode}; there are ${Object.keys(modes).join(', ')}`);
 }
 modes[mode]!();
 console.log(failures.length === 0 ? 'no failure' : `${failures.length} failures`);
