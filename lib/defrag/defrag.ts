@@ -15,6 +15,7 @@ import { CadastreError } from '../errors.ts';
 import { Fork } from '../file/fork.ts';
 import type { Inode } from '../file/inode.ts';
 import { type FreeSpaceLayout, freeSpaceLayout } from '../frag/free-space.ts';
+import { SharingUnits } from '../frag/held-apart.ts';
 import { forkLayout, longestExtent } from '../frag/ideal.ts';
 import type { Editor } from '../volume/editor.ts';
 import { findPaths } from '../volume/find-paths.ts';
@@ -26,6 +27,7 @@ import { joinFreeSpace } from './free-space.ts';
 import { Disturbed, FileChanged, InodeGuard, RunTaken } from './guards.ts';
 import { tidyInode } from './metadata.ts';
 import { Moves, NO_MOVES } from './moves.ts';
+import { type Candidate, type Groups, inOrder } from './order.ts';
 import { type Owners, openOwners } from './owners.ts';
 import { blocksOf, joinableRows, joinsOf, smallerLists, stretches } from './plan.ts';
 import { type Exchange, Remapper } from './remap.ts';
@@ -38,15 +40,6 @@ import type {
   SkipReason,
 } from './report.ts';
 import { type RunList, readRuns } from './run-list.ts';
-
-/** A file that could be better. */
-interface Candidate {
-  readonly inode: number;
-  readonly path: Uint8Array | undefined;
-  readonly extents: number;
-  readonly ideal: number;
-  readonly blocks: number;
-}
 
 const DEFAULT_MIN_EXTENTS = 2;
 /** Plans made for one file while others get its blocks. */
@@ -76,6 +69,7 @@ export class Defrag {
   /** Inodes with blocks for directories, attributes or extent trees. */
   readonly #withMetadata: number[] = [];
   readonly #metadata: DefragReport['metadata'] = { inodes: 0, bytesMoved: 0, skipped: [] };
+  #groups: Groups | undefined;
   #owners: Owners | undefined;
   #ownersSeen = -1;
   #bytesDone = 0;
@@ -83,6 +77,8 @@ export class Defrag {
   readonly #files = new Map<number, DefraggedFile>();
   readonly #conflicts: LayoutConflict[] = [];
   readonly #totals = { files: 0, extentsBefore: 0, ideal: 0, bytesMoved: 0 };
+  /** The last file that could not get better because of others: its clones cannot either. */
+  #stuck: { runs: RunList; commits: number } | undefined;
   /** Extents, before anything was done, of the files that could get fewer: fragmented ones, and who shares their blocks. */
   readonly #extentsBefore = new Map<number, number>();
 
@@ -135,21 +131,28 @@ export class Defrag {
 
   /** Every file that waits, the worst first. */
   *#allFiles(): Generator<DefragProgress, void, undefined> {
-    const order = [...this.#waiting.values()].sort(
-      (a, b) => b.extents - b.ideal - (a.extents - a.ideal) || b.blocks - a.blocks || a.inode - b.inode,
-    );
+    const order = inOrder(this.#waiting.values(), this.#sharingGroups());
     const { blockSize } = this.#editor.volume.geometry;
     this.#bytesTotal = this.#bytesDone;
     for (const { blocks } of order) this.#bytesTotal += blocks * blockSize;
-    for (const first of order) {
-      for (let next = this.#heaviest(first); next; next = this.#heaviest(first)) {
-        this.#waiting.delete(next.inode);
-        const goal = this.#bytesDone + next.blocks * blockSize;
-        for (const _ of this.#file(next)) yield this.#progress();
-        this.#bytesDone = goal;
-        yield this.#progress();
-      }
+    for (const next of order) {
+      this.#waiting.delete(next.inode);
+      const goal = this.#bytesDone + next.blocks * blockSize;
+      for (const _ of this.#file(next)) yield this.#progress();
+      this.#bytesDone = goal;
+      yield this.#progress();
     }
+  }
+
+  /** Files that share blocks; undefined when none that waits does. */
+  #sharingGroups(): Groups | undefined {
+    const { volume } = this.#editor;
+    for (const inode of this.#groups ? [] : this.#waiting.keys()) {
+      if (!volume.inode(inode).isReflink) continue;
+      this.#groups = this.#allOwners().groups();
+      break;
+    }
+    return this.#groups;
   }
 
   /** Files that found no room wait again. */
@@ -210,7 +213,7 @@ export class Defrag {
     }
     return {
       files: [...this.#files.values()],
-      totals: { ...this.#totals, extentsAfter: this.#extentsNow(), conflictExtents: this.#conflictExtents() },
+      totals: { ...this.#totals, extentsAfter: this.#extentsNow(), heldApart: this.#heldApart() },
       conflicts: this.#conflicts,
       metadata: this.#metadata,
       freeSpace: { before: this.#before, after: freeSpaceLayout(volume) },
@@ -225,12 +228,16 @@ export class Defrag {
     return extents;
   }
 
-  #conflictExtents(): number {
+  #heldApart(): number {
+    const { volume } = this.#editor;
+    let units: SharingUnits | undefined;
     let extents = 0;
-    for (const { inode, skipped } of this.#files.values()) {
-      if (skipped !== 'conflict') continue;
-      const now = forkLayout(new Fork(this.#editor.volume.inode(inode), 'data'));
-      extents += now.extents - now.ideal;
+    for (const number of this.#extentsBefore.keys()) {
+      const inode = volume.inode(number);
+      const fork = new Fork(inode, 'data');
+      if (!inode.isReflink || fork.extentCount < 2) continue;
+      units ??= new SharingUnits(volume);
+      extents += units.heldApart(fork);
     }
     return extents;
   }
@@ -308,28 +315,6 @@ export class Defrag {
     return special.includes(inode.number) ? 'file-system' : undefined;
   }
 
-  // ---- in which order
-
-  /** The file to do now, if `first` is still to be done: the heaviest of those that share blocks with it, or itself. */
-  #heaviest(first: Candidate): Candidate | undefined {
-    if (!this.#waiting.has(first.inode)) return undefined;
-    const { volume } = this.#editor;
-    let best = first;
-    for (let at: Candidate | undefined = first; at; ) {
-      const inode = volume.inode(at.inode);
-      if (!inode.isReflink) break;
-      const before: Candidate = best;
-      for (const number of this.#sharers(inode, readRuns(new Fork(inode, 'data')), () => true)) {
-        const other = this.#waiting.get(number);
-        if (other && (other.blocks > best.blocks || (other.blocks === best.blocks && other.inode < best.inode))) {
-          best = other;
-        }
-      }
-      at = best === before ? undefined : best;
-    }
-    return best;
-  }
-
   /** Other files that have any of these rows' blocks. */
   #sharers(inode: Inode, runs: RunList, isWanted: (row: number) => boolean): Set<number> {
     const { space, volume } = this.#editor;
@@ -388,6 +373,11 @@ export class Defrag {
     const { volume } = this.#editor;
     const { geometry } = volume;
     let runs = readRuns(new Fork(volume.inode(entry.inode), 'data'));
+    const { commits } = this.#editor.journal;
+    if (this.#stuck?.commits === commits && this.#stuck.runs.equals(runs)) {
+      entry.skipped = 'conflict';
+      return;
+    }
     const fixed = new Set<number>();
     let isCut = false;
     const isTwice = volume.inode(entry.inode).isReflink && hasBlocksTwice(runs);
@@ -434,7 +424,10 @@ export class Defrag {
     const { extents, ideal } = forkLayout(new Fork(volume.inode(entry.inode), 'data'));
     if (extents === ideal) return;
     if (isCut) entry.skipped = 'no-room';
-    else if (fixed.size > 0) entry.skipped = 'conflict';
+    else if (fixed.size > 0) {
+      entry.skipped = 'conflict';
+      if (this.#editor.journal.commits === commits) this.#stuck = { runs, commits };
+    }
   }
 
   /**

@@ -4,7 +4,7 @@
  */
 import { RMAP_ATTR_FORK, RMAP_BMBT_BLOCK, RMAP_OFFSET_HI_MASK, RMAP_UNWRITTEN } from '../../formats/btree-blocks.ts';
 import { NULL32 } from '../../formats/struct.ts';
-import { forEachOverlap } from '../btree/btree.ts';
+import { forEachOverlap, forEachRecord } from '../btree/btree.ts';
 import type { BlockReader } from '../buffer/transaction.ts';
 import { ExtentTable } from '../check/claims.ts';
 import { corrupt } from '../errors.ts';
@@ -12,6 +12,7 @@ import { Fork } from '../file/fork.ts';
 import { forEachInode } from '../volume/inodes.ts';
 import type { Volume } from '../volume/volume.ts';
 import type { Moves } from './moves.ts';
+import { Groups } from './order.ts';
 
 const TWO32 = 2 ** 32;
 
@@ -23,6 +24,27 @@ export interface Owners {
   forEach(reader: BlockReader, start: number, count: number, visit: OwnerVisitor): void;
   /** The moves have been made, for all owners. */
   moved(moves: Moves): void;
+  /** Files that share blocks, when nothing has moved yet; sharing stays the same while blocks move. */
+  groups(): Groups;
+}
+
+/** Joins the files of rows that come in the order of their blocks, where those have blocks in common. */
+class Sweep {
+  readonly groups = new Groups();
+  #end = 0;
+  #inode = 0;
+
+  /** Another AG. */
+  restart(): void {
+    this.#end = 0;
+  }
+
+  add(start: number, count: number, inode: number): void {
+    if (start < this.#end) this.groups.join(this.#inode, inode);
+    if (start + count <= this.#end) return;
+    this.#end = start + count;
+    this.#inode = inode;
+  }
 }
 
 /** The owners of an image's shared blocks. Reads all inodes when there is no reverse map. */
@@ -62,6 +84,19 @@ class RegisterOwners implements Owners {
 
   moved(): void {
     // The reverse map itself has changed.
+  }
+
+  groups(): Groups {
+    const { geometry, space, cache } = this.#volume;
+    const sweep = new Sweep();
+    for (let ag = 0; ag < geometry.agCount; ag++) {
+      sweep.restart();
+      forEachRecord(cache, space.ag(cache, ag).tree('rmapbt'), (view, at) => {
+        if (view.getUint32(at + 8) === NULL32) return;
+        sweep.add(view.getUint32(at), view.getUint32(at + 4), view.getUint32(at + 8) * TWO32 + view.getUint32(at + 12));
+      });
+    }
+    return sweep.groups;
   }
 }
 
@@ -134,6 +169,17 @@ class TableOwners implements Owners {
         if (table.marks[row] === 0 && table.start[row]! + table.count[row]! > start) visit(layer, row);
       }
     }
+  }
+
+  groups(): Groups {
+    const sweep = new Sweep();
+    for (const layers of this.#layers) {
+      for (const { table } of layers ?? []) {
+        sweep.restart();
+        for (let row = 0; row < table.length; row++) sweep.add(table.start[row]!, table.count[row]!, table.owner(row));
+      }
+    }
+    return sweep.groups;
   }
 
   moved(moves: Moves): void {

@@ -70,8 +70,8 @@ export interface DefragReport {
     extentsAfter: number;
     /** Does not know of sharing. */
     ideal: number;
-    /** Extents above the ideal of files that share blocks with others in another order, so that not all can have theirs. */
-    conflictExtents: number;
+    /** Extents above the ideal that are there because files share blocks in different orders: not all can have theirs. */
+    heldApart: number;
     bytesMoved: number;
   };
   readonly conflicts: LayoutConflict[];

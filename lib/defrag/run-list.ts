@@ -47,6 +47,20 @@ export class RunList {
     );
   }
 
+  /** The same blocks at the same places. */
+  equals(other: RunList): boolean {
+    if (other.length !== this.length) return false;
+    for (let i = 0; i < this.length; i++) {
+      const isSame =
+        this.start[i] === other.start[i] &&
+        this.count[i] === other.count[i] &&
+        this.fileBlock[i] === other.fileBlock[i] &&
+        this.unwritten[i] === other.unwritten[i];
+      if (!isSame) return false;
+    }
+    return true;
+  }
+
   #grow(): void {
     const size = 2 * this.length;
     this.fileBlock = enlarged(this.fileBlock, size);

@@ -3,7 +3,7 @@
  *
  * 1. The whole image is one pass over inodes, not over names: names are looked up only for the files that are shown. A part
  *    of it is a walk over names, every object once whatever its links.
- * 2. Memory is that of the files shown.
+ * 2. Memory is that of the files shown, and of the extents of files that share blocks when some of those are in pieces.
  */
 import { CadastreError } from '../errors.ts';
 import { Fork } from '../file/fork.ts';
@@ -13,6 +13,7 @@ import { forEachInode, systemInodes } from '../volume/inodes.ts';
 import type { Volume } from '../volume/volume.ts';
 import { walkTree } from '../volume/walk.ts';
 import { type FreeSpaceLayout, freeSpaceLayout } from './free-space.ts';
+import { SharingUnits } from './held-apart.ts';
 import { forkLayout } from './ideal.ts';
 
 /** The data of a regular file. */
@@ -38,6 +39,8 @@ export interface FragReport {
   readonly files: readonly FileFragments[];
   /** Regular files with more extents than needed: `files` may show fewer, or more. */
   fragmented: number;
+  /** Extents above the ideal that are there because files share blocks in different orders (held-apart.ts). */
+  heldApart: number;
   /** Of all regular files looked at. */
   readonly data: ForkSums;
   /** Forks with blocks of their own: what is in the inode is in one piece. */
@@ -91,6 +94,7 @@ export function fragReport(volume: Volume, options: FragOptions): FragReport {
 class Survey implements FragReport {
   files: FileFragments[] = [];
   fragmented = 0;
+  heldApart = 0;
   readonly data = sums();
   readonly metadata = { directories: sums(), attributes: sums(), symlinks: sums() };
   readonly free: FreeSpaceLayout | undefined;
@@ -99,6 +103,8 @@ class Survey implements FragReport {
   readonly #failed: FragOptions['failed'];
   /** Files the caller has named: always shown. */
   readonly #named: FileFragments[] = [];
+  /** Files in pieces that may share blocks. */
+  readonly #sharing: number[] = [];
   /** Objects that can be met again: directories, and files with several names. */
   readonly #seen = new Set<number>();
 
@@ -131,7 +137,10 @@ class Survey implements FragReport {
     this.data.forks++;
     this.data.extents += extents;
     this.data.ideal += ideal;
-    if (extents > ideal) this.fragmented++;
+    if (extents > ideal) {
+      this.fragmented++;
+      if (inode.isReflink) this.#sharing.push(inode.number);
+    }
     if (extents === ideal && !this.#all && !named) return;
     const file = { path, inode: inode.number, bytes: inode.size, extents, ideal };
     if (named) this.#named.push(file);
@@ -145,6 +154,10 @@ class Survey implements FragReport {
 
   /** Put in order, and find the names. */
   end(volume: Volume): this {
+    if (this.#sharing.length > 0) {
+      const units = new SharingUnits(volume);
+      for (const number of this.#sharing) this.heldApart += units.heldApart(new Fork(volume.inode(number), 'data'));
+    }
     this.#cut();
     this.files.push(...this.#named);
     this.files.sort(worstFirst);

@@ -124,8 +124,10 @@ function print({ files, conflicts, metadata, totals }: DefragReport, top: number
   for (const { path, inode } of metadata.skipped.slice(0, top)) {
     line(`${path ? showPath(path) : `inode ${inode}`}: no room for its metadata, or too small a log`);
   }
-  if (totals.conflictExtents > 0)
-    line(`${count(totals.conflictExtents, 'extent')} above the ideal: shared in another order`);
+  if (totals.heldApart > 0)
+    line(
+      `${count(totals.heldApart, 'extent')} above the ideal held apart by sharing: files share blocks in different orders`,
+    );
 }
 
 function summary({ totals, freeSpace: { before, after } }: DefragReport, blockSize: number): string {

@@ -45,7 +45,7 @@ export function define(command: Command): void {
     });
 }
 
-function printJson({ files, data, metadata, free, fragmented }: FragReport): void {
+function printJson({ files, data, metadata, free, fragmented, heldApart }: FragReport): void {
   json({
     files: files.map(({ path, inode, bytes, extents, ideal }) => {
       return { path: path ? showPath(path) : null, inode, bytes, extents, ideal };
@@ -56,6 +56,7 @@ function printJson({ files, data, metadata, free, fragmented }: FragReport): voi
       extents: data.extents,
       ideal: data.ideal,
       factor: hundredths(fragFactor(data)),
+      heldApart,
       freeBlocks: free?.freeBlocks ?? null,
       freeExtents: free?.freeExtents ?? null,
       largestFree: free?.largestFree ?? null,
@@ -66,7 +67,7 @@ function printJson({ files, data, metadata, free, fragmented }: FragReport): voi
 }
 
 function print(report: FragReport, blockSize: number, isPart: boolean): void {
-  const { files, data, metadata, free, fragmented } = report;
+  const { files, data, metadata, free, fragmented, heldApart } = report;
   if (files.length > 0) {
     const table = new Table([
       { title: 'extents', right: true },
@@ -87,6 +88,7 @@ function print(report: FragReport, blockSize: number, isPart: boolean): void {
   facts([
     ['files', `${data.forks}, ${fragmented} of them in more pieces than needed`],
     ['extents', `${data.extents} (ideal ${data.ideal})`],
+    ...(heldApart > 0 ? [['held apart', `${heldApart} of them, by sharing in different orders`] as const] : []),
     ['factor', `${hundredths(fragFactor(data))}%${times(data.extents, data.ideal)}`],
     [
       'directories',
