@@ -7,6 +7,7 @@
  */
 import { Superblock } from '../../formats/superblock.ts';
 import type { Device } from '../device/device.ts';
+import { Carry, type Earlier } from './carry.ts';
 import { compareBlocks } from './compare/blocks.ts';
 import { compareChecksums } from './compare/checksums.ts';
 import {
@@ -23,6 +24,7 @@ import { CheckContext, type Progress } from './context.ts';
 import { Counts } from './counts.ts';
 import type { Damaged } from './damaged.ts';
 import { verifyData } from './data.ts';
+import { EntryLog } from './entry-log.ts';
 import { InodeTable, STATE } from './inode-table.ts';
 import { type AgHeaders, observeAgHeaders } from './observe/ag-headers.ts';
 import { type AgTrees, observeAgTrees } from './observe/ag-trees.ts';
@@ -42,6 +44,10 @@ export interface CheckOptions {
   maxProblems?: number;
   /** Go on however many problems there are: repair wants to know all of them. */
   toTheEnd?: boolean;
+  /** Keep the entries of sound directories in `Observed.entries`. */
+  keepEntries?: boolean;
+  /** What has not changed since this check is not read again. Ends early when something is wrong: then check the whole. */
+  since?: Earlier;
   progress?: Progress | undefined;
   /** Checked now and then; an aborted run throws `Cancelled`. */
   signal?: { readonly aborted: boolean } | undefined;
@@ -55,6 +61,7 @@ export interface CheckResult {
   readonly problemCount: number;
   /** Everybody who has problems, also those beyond `maxProblems`. */
   readonly damaged: Damaged;
+  /** Of what was looked at. */
   readonly counts: Counts;
   /** What was observed: for repair, `owners` and their like. Undefined when nothing could be. */
   readonly observed: Observed | undefined;
@@ -67,16 +74,22 @@ export interface Observed {
   readonly headers: readonly AgHeaders[];
   readonly trees: readonly AgTrees[];
   readonly inodes: InodeTable;
+  /** See `CheckOptions.keepEntries`. */
+  readonly entries: EntryLog | undefined;
+  /** Nothing was taken over from an earlier check. */
+  readonly isWhole: boolean;
 }
 
 const DEFAULT_MAX_PROBLEMS = 1000;
+/** More problems than this end a run that takes over what an earlier one saw. */
+const ENOUGH = 1;
 
 /**
  * Check an image. Throws only `Cancelled`, and internal errors.
  * @param device is not written.
  */
 export function check(device: Device, options: CheckOptions = {}): CheckResult {
-  const hopeless = options.toTheEnd ? Number.POSITIVE_INFINITY : undefined;
+  const hopeless = options.since ? ENOUGH : options.toTheEnd ? Number.POSITIVE_INFINITY : undefined;
   const problems = new ProblemLog(options.maxProblems ?? DEFAULT_MAX_PROBLEMS, hopeless);
   const counts = new Counts();
   let observed: Observed | undefined;
@@ -108,10 +121,17 @@ function run(device: Device, problems: ProblemLog, counts: Counts, options: Chec
   context.checkLsn(primary.sector, Superblock.offsets.lsn, 'Superblock', { ag: 0 });
   observeSecondaries(context, primary, log === 'clean');
 
+  const carry = carryFrom(options.since, context, primary);
   const headers: AgHeaders[] = [];
   const trees: AgTrees[] = [];
   for (let ag = 0; ag < geometry.agCount; ag++) {
     context.step('trees', ag, geometry.agCount);
+    if (carry?.hasGroup(ag)) {
+      headers.push(carry.before.headers[ag]!);
+      trees.push(carry.before.trees[ag]!);
+      context.recorded[ag] = carry.before.context.recorded[ag]!;
+      continue;
+    }
     headers.push(observeAgHeaders(context, ag));
     trees.push(observeAgTrees(context, ag, headers[ag]!));
   }
@@ -119,10 +139,12 @@ function run(device: Device, problems: ProblemLog, counts: Counts, options: Chec
   const chunks = trees.map((each) => each.chunks);
   const inodes = new InodeTable(geometry, chunks, inodesComplete && context.claimsComplete);
   const observer = new InodeObserver(context, inodes, counts);
-  for (let ag = 0; ag < geometry.agCount; ag++) observer.run(ag);
+  for (let ag = 0; ag < geometry.agCount; ag++) observer.run(ag, carry?.takeChunks(inodes, ag));
+  carry?.takeClaims(context);
   markSpecialInodes(context, inodes, primary.sector);
-  const directories = new DirectoryObserver(context, inodes, counts);
-  directories.run();
+  const entries = options.keepEntries && !carry ? new EntryLog() : undefined;
+  const directories = new DirectoryObserver(context, inodes, counts, entries);
+  directories.run(carry);
   directories.compareParents();
 
   const entriesComplete = inodes.complete && !isSomeDirectoryLost(inodes);
@@ -132,8 +154,8 @@ function run(device: Device, problems: ProblemLog, counts: Counts, options: Chec
   }
   if (headers.every((each) => each.agi)) strayUnlinked(context, inodes);
   compareLinks(context, inodes, entriesComplete);
-  compareAgs(context, inodes, headers, trees, primary, counts, log === 'clean');
-  const observed: Observed = { context, primary, headers, trees, inodes };
+  compareAgs(context, inodes, headers, trees, primary, counts, log === 'clean', carry);
+  const observed: Observed = { context, primary, headers, trees, inodes, entries, isWhole: !carry };
   if (options.data && geometry.features.dataChecksums) {
     for (let ag = 0; ag < geometry.agCount; ag++) {
       const { agf } = headers[ag]!;
@@ -142,6 +164,14 @@ function run(device: Device, problems: ProblemLog, counts: Counts, options: Chec
   }
   if (problems.problems.length > 0) addPaths(context, inodes);
   return observed;
+}
+
+/** What can be taken over; undefined: nothing. */
+function carryFrom(earlier: Earlier | undefined, context: CheckContext, { sector }: Primary): Carry | undefined {
+  const carry = earlier && Carry.of(earlier);
+  if (!carry?.isOf(sector)) return undefined;
+  context.latest = carry.before.context.latest;
+  return carry;
 }
 
 /** Everything about the blocks and counters of each AG. */
@@ -153,6 +183,7 @@ function compareAgs(
   primary: Primary,
   counts: Counts,
   countersKnown: boolean,
+  carry: Carry | undefined,
 ): void {
   const { geometry, claims } = context;
   const { features } = geometry;
@@ -160,6 +191,10 @@ function compareAgs(
   const sums: ImageSums = { icount: 0, ifree: 0, fdblocks: 0 };
   for (let ag = 0; ag < geometry.agCount; ag++) {
     context.step('blocks', ag, geometry.agCount);
+    if (carry?.isSame(ag)) {
+      compareAgCounters(context, ag, headers[ag]!, trees[ag]!, sums);
+      continue;
+    }
     const { seen, uncertain, shared, chunks, freeChunks, checksummed } = trees[ag]!;
     compareFreeTrees(context, ag, trees[ag]!);
     if (features.finobt && seen.inobt?.complete && seen.finobt?.complete) {

@@ -14,4 +14,9 @@ export interface Device {
   /** Change the size; new bytes read as zeroes. */
   resize(size: number): void;
   close(): void;
+  /**
+   * The next bytes in [from, to) that may be other than zero, found without reading: [start, end), an empty range at `to` when
+   * there are none. A device that cannot tell has no such method, or calls everything data.
+   */
+  dataIn?(from: number, to: number): readonly [start: number, end: number];
 }

@@ -1,6 +1,7 @@
 /** An image in a host file (or block device). The only device that touches Node's own modules. */
 import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { deviceError } from '../errors.ts';
+import type { FileHoles } from '../host/native.ts';
 import type { Device } from './device.ts';
 import { checkRange } from './range.ts';
 
@@ -12,17 +13,20 @@ export class FileDevice implements Device {
   size: number;
   #fd: number;
 
+  readonly #holes: FileHoles | undefined;
   /**
    * @param mode `r` read only, `rw` read and write an existing file, `create` make it or empty it first.
    * Throws a `device` error (code of the host: ENOENT, EACCES ...) when it cannot be opened.
    */
-  constructor(path: string, mode: 'r' | 'rw' | 'create') {
+  constructor(path: string, mode: 'r' | 'rw' | 'create', holes?: FileHoles) {
     this.path = path;
+   * @param holes finds holes in files, which Node itself cannot.
     this.readOnly = mode === 'r';
     try {
       this.#fd = openSync(path, mode === 'r' ? 'r' : mode === 'rw' ? 'r+' : 'w+', 0o644);
       this.size = sizeOf(this.#fd);
     } catch (cause) {
+    this.#holes = holes;
       throw hostError(`open ${path}`, cause);
     }
   }
@@ -77,6 +81,10 @@ export class FileDevice implements Device {
     } catch (cause) {
       throw hostError(`close ${this.path}`, cause);
     }
+  dataIn(from: number, to: number): readonly [number, number] {
+    return this.#holes ? this.#holes(this.#fd, from, to) : [from, to];
+  }
+
   }
 
   #whole(bytes: Uint8Array, step: (at: number, length: number) => number, what: string): void {

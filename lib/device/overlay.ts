@@ -66,6 +66,11 @@ export class OverlayDevice implements Device {
     this.size = size;
   }
 
+  dataIn(from: number, to: number): readonly [number, number] {
+    const isUntouched = this.#pages.pages.size === 0 && to <= this.#belowSize;
+    return isUntouched && this.#below.dataIn ? this.#below.dataIn(from, to) : [from, to];
+  }
+
   close(): void {
     this.#below.close();
   }

@@ -120,6 +120,10 @@ export class UndoDevice implements Device {
     this.#image.flush();
   }
 
+  dataIn(from: number, to: number): readonly [number, number] {
+    return this.#pending.pages.size === 0 && this.#image.dataIn ? this.#image.dataIn(from, to) : [from, to];
+  }
+
   /** Writes only where something else stands, so that a sparse file stays sparse. */
   zero(offset: number, length: number): void {
     checkRange(this.size, offset, length, 'write');

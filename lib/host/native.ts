@@ -165,6 +165,20 @@ export function lockFile(fd: number): boolean | undefined {
 }
 
 /** Doer over the C library. */
+/** The next data of an open file in [from, to): [start, end), empty at `to` when there is nothing but holes. */
+export type FileHoles = (fd: number, from: number, to: number) => readonly [start: number, end: number];
+
+/** Asks the host's file system; what it cannot tell is data. */
+export const fileHoles: FileHoles = (fd, from, to) => {
+  const c = loadCLibrary();
+  if (typeof c === 'string' || from >= to) return [from, to];
+  const start = c.lseek(fd, from, SEEK_DATA);
+  if (start < 0) return errnoName(c.errno()) === 'ENXIO' ? [to, to] : [from, to];
+  if (start >= to) return [to, to];
+  const end = c.lseek(fd, start, SEEK_HOLE);
+  return [start, end < 0 ? to : Math.min(end, to)];
+};
+
 export class NativeCalls implements HostCalls {
   readonly missing = undefined;
   readonly #c: CLibrary;

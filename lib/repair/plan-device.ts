@@ -8,6 +8,8 @@
  * 3. What the device below cannot read stays unreadable until it is written; then the rest of its page is zeroes. A lenient
  *    plan reads it as zeroes, sector by sector: after a check has told of it, the rest can go on.
  */
+import type { Geometry } from '../../formats/geometry.ts';
+import { RunList } from '../check/rows.ts';
 import type { Device } from '../device/device.ts';
 import { checkRange } from '../device/range.ts';
 import { PAGE, SparsePages } from '../device/sparse-map.ts';
@@ -59,6 +61,11 @@ export class PlanDevice implements Device {
   /** Numbers of the pages that are held, ascending. */
   heldPages(): number[] {
     return [...this.#held.pages.keys()].sort((a, b) => a - b);
+  }
+
+  /** Numbers of the pages that are held or copies, ascending. */
+  ownPages(): Float64Array {
+    return Float64Array.from([...this.#held.pages.keys(), ...this.#copies.keys()]).sort();
   }
 
   /** Copied ranges in the order of where they were copied to, as long as they are contiguous. */
@@ -154,6 +161,20 @@ export class PlanDevice implements Device {
 
   close(): void {}
 
+  dataIn(from: number, to: number): readonly [number, number] {
+    const end = Math.min(to, this.#below.size);
+    if (!this.#below.dataIn || from >= end) return [from, to];
+    const [start, stop] = this.#below.dataIn(from, end);
+    const isHole = start === end;
+    // A region with something of its own counts as data.
+    const bytes = REGION_PAGES * PAGE;
+    for (let region = Math.floor(from / bytes); region * bytes < (isHole ? to : start); region++) {
+      if (!this.#regions.has(region)) continue;
+      return [Math.max(from, region * bytes), Math.min(to, (region + 1) * bytes)];
+    }
+    return isHole ? [to, to] : [start, stop];
+  }
+
   #hasOwn(offset: number, length: number, exactly = false): boolean {
     const last = Math.floor((offset + length - 1) / PAGE);
     const first = Math.floor(offset / PAGE);
@@ -240,6 +261,21 @@ export class PlanDevice implements Device {
       this.#readBelow(offset + half, into.subarray(half, there), true);
     }
   }
+}
+
+/** By AG, blocks of which the plan has something of its own. */
+export function changedBlocks(plan: PlanDevice, geometry: Geometry): RunList[] {
+  const { blockSize, agBlocks, agCount, blocks } = geometry;
+  const lists = Array.from({ length: agCount }, () => new RunList());
+  let next = 0;
+  for (const page of plan.ownPages()) {
+    const end = Math.min(blocks, Math.ceil(((page + 1) * PAGE) / blockSize));
+    for (let block = Math.max(next, Math.floor((page * PAGE) / blockSize)); block < end; block++) {
+      lists[Math.floor(block / agBlocks)]!.join(block % agBlocks, 1);
+    }
+    next = Math.max(next, end);
+  }
+  return lists;
 }
 
 /** The one or two pages that a page's worth of bytes lies in. */

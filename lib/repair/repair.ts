@@ -11,6 +11,7 @@
  */
 import type { Geometry } from '../../formats/geometry.ts';
 import { inodeCoreFault } from '../../formats/inode-verify.ts';
+import type { Earlier } from '../check/carry.ts';
 import { type CheckResult, check } from '../check/check.ts';
 import { Cancelled, CheckContext } from '../check/context.ts';
 import { NONE } from '../check/inode-table.ts';
@@ -27,7 +28,7 @@ import { mendInodes } from './inodes/inodes.ts';
 import { planFreshLog, planLog } from './log.ts';
 import { cutLostTail } from './lost-tail.ts';
 import { mendNames } from './names/names.ts';
-import { PlanDevice } from './plan-device.ts';
+import { changedBlocks, PlanDevice } from './plan-device.ts';
 import { RepairReport, type RepairResult } from './report.ts';
 import { readSlot } from './slot.ts';
 import { type RepairOptions, RepairState } from './state.ts';
@@ -63,7 +64,7 @@ class Repair {
 
   run(): RepairResult {
     const { geometry, lower } = this.#prepare();
-    let first = this.#check('check', lower);
+    let first = this.#check('check', lower, undefined);
     let base = lower;
     if (!fitsAnything(first)) {
       throw corrupt(
@@ -88,7 +89,7 @@ class Repair {
     while (!first.clean && first.observed && passes < MOST_PASSES) {
       this.#pass(new RepairState(plan, geometry, first, this.#report, this.#options), passes++);
       const before = first.problemCount;
-      first = this.#check('verify', plan);
+      first = this.#verify(plan, geometry, first, base !== lower);
       // A pass that changed nothing for the better will not do so when it is repeated.
       if (passes > 1 && first.problemCount >= before) break;
     }
@@ -176,13 +177,23 @@ class Repair {
     }
   }
 
-  #check(phase: string, device: Device): CheckResult {
+  /** What the pass left: read again is what changed. Only what is clean is believed of that; what is wrong the whole check tells. */
+  #verify(plan: PlanDevice, geometry: Geometry, result: CheckResult, hasNewLog: boolean): CheckResult {
+    if (!hasNewLog && result.observed?.isWhole) {
+      const some = this.#check('verify', plan, { result, changed: changedBlocks(plan, geometry) });
+      if (some.clean || some.observed?.isWhole) return some;
+    }
+    return this.#check('verify', plan, undefined);
+  }
+
+  #check(phase: string, device: Device, since: Earlier | undefined): CheckResult {
     const { progress, signal, maxProblems } = this.#options;
     return check(device, {
       ignoreLog: true,
       toTheEnd: true,
       maxProblems: maxProblems ?? DEFAULT_MAX_PROBLEMS,
       progress: progress && ((part, done, total) => progress(`${phase}: ${part}`, done, total)),
+      ...(since ? { since } : { keepEntries: true }),
       signal,
     });
   }

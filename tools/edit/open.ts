@@ -14,6 +14,7 @@ import { OverlayDevice } from '../../lib/device/overlay.ts';
 import { UndoDevice } from '../../lib/device/undo.ts';
 import { CadastreError, deviceError, unsupported, usage } from '../../lib/errors.ts';
 import { assertNotInUse, lockImage } from '../../lib/host/lock.ts';
+import { fileHoles } from '../../lib/host/native.ts';
 import { readLogState } from '../../lib/journal/log-reader.ts';
 import { Editor } from '../../lib/volume/editor.ts';
 import { openSuperblock } from '../../lib/volume/open.ts';
@@ -57,7 +58,7 @@ export class EditableImage {
     try {
       if (!options.dryRun) lockImage(this.#holder, path);
       assertNotInUse(path);
-      const file = new FileDevice(path, options.dryRun ? 'r' : 'rw');
+      const file = new FileDevice(path, options.dryRun ? 'r' : 'rw', fileHoles);
       this.#overlay = options.dryRun ? new OverlayDevice(file) : undefined;
       this.#undo = options.undo === undefined ? undefined : startUndo(file, options.undo);
       this.#undoPath = options.undo;

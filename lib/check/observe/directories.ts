@@ -17,15 +17,18 @@ import { inodeCoreFault } from '../../../formats/inode-verify.ts';
 import { getU64 } from '../../../formats/struct.ts';
 import { checkDirectory, type DirectoryFault } from '../../directory/check.ts';
 import { showPath } from '../../volume/path.ts';
+import type { Carry } from '../carry.ts';
 import type { CheckContext } from '../context.ts';
 import type { Counts } from '../counts.ts';
 import { INODE_DAMAGE } from '../damaged.ts';
+import type { EntryLog } from '../entry-log.ts';
 import { type InodeTable, NONE, STATE } from '../inode-table.ts';
 import type { ProblemPlace } from '../problems.ts';
 import { CheckFork, ExtentList, ForkScan } from './forks.ts';
 import { linkSum } from './inodes.ts';
 
 const at = InodeCore.offsets;
+const NAMELESS = new Uint8Array(0);
 /** Faults of the hash index and of the free index: repairable without losing an entry. */
 const INDEX_RULES = new Set([
   'DIR_NOT_INDEXED',
@@ -85,25 +88,39 @@ export class DirectoryObserver {
   readonly #table: InodeTable;
   readonly #counts: Counts;
   readonly #fork: DirectoryFork;
+  readonly #log: EntryLog | undefined;
   #inode = 0;
   #index = 0;
   #generation = 0;
 
-  constructor(context: CheckContext, table: InodeTable, counts: Counts) {
+  /** @param log gets the entries of sound directories. */
+  constructor(context: CheckContext, table: InodeTable, counts: Counts, log?: EntryLog) {
     this.#context = context;
     this.#table = table;
     this.#counts = counts;
+    this.#log = log;
     this.#fork = new DirectoryFork(context);
   }
 
-  run(): void {
+  /** @param carry has the entries of directories that need not be read. */
+  run(carry?: Carry): void {
     const { mode, state } = this.#table;
     let done = 0;
     for (let index = 0; index < mode.length; index++) {
       if ((mode[index]! & S_IFMT) !== MODE.DIR || (state[index]! & STATE.used) === 0) continue;
       if (done++ % 64 === 0) this.#context.step('directories', done, this.#counts.directories);
-      this.#directory(index);
+      const known = carry?.findEntries(this.#table.numberOf(index));
+      if (known === undefined) this.#directory(index);
+      else this.#known(index, carry!.before.entries!, known);
     }
+  }
+
+  /** A directory that was read before; what is wrong with its entries by now is told without their names. */
+  #known(index: number, entries: EntryLog, i: number): void {
+    this.#inode = entries.directory(i);
+    this.#index = index;
+    entries.forEachEntry(i, (target, ftype) => this.#entry(target, ftype, NAMELESS, 0, 0));
+    this.#parents.push(index, entries.parent(i));
   }
 
   #directory(index: number): void {
@@ -135,6 +152,8 @@ export class DirectoryObserver {
     if (faults === 0 && summary.size !== size)
       problems.add('DIRECTORY_SIZE', { ...where, field: 'size' }, summary.size, size);
     if (summary.parent !== undefined) this.#parents.push(index, summary.parent);
+    if (faults > 0 || summary.parent === undefined || summary.size !== size) this.#log?.drop();
+    else this.#log?.keep(inode, summary.parent);
   }
 
   #fault(fault: DirectoryFault, where: ProblemPlace): void {
@@ -149,6 +168,7 @@ export class DirectoryObserver {
 
   readonly #entry = (inode: number, ftype: number, bytes: Uint8Array, start: number, end: number): void => {
     const table = this.#table;
+    this.#log?.add(inode, ftype);
     const index = table.indexOf(inode);
     const state = index === NONE ? 0 : table.state[index]!;
     if ((state & STATE.used) === 0) {

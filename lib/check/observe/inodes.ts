@@ -78,12 +78,13 @@ export class InodeObserver {
     this.#crc = new SlotCrc(this.#window, this.#geometry.inodeSize);
   }
 
-  /** All inodes of one AG. */
-  run(ag: number): void {
+  /** All inodes of one AG. @param known by chunk of the AG, 1: not to be looked at. */
+  run(ag: number, known?: Uint8Array): void {
     const list = this.#table.chunks[ag]!;
     const first = this.#table.firstChunk[ag]!;
     for (let chunk = 0; chunk < list.length; chunk++) {
       if (chunk % 256 === 0) this.#context.step('inodes', first + chunk, this.#table.length / CHUNK);
+      if (known?.[chunk] === 1) continue;
       this.#chunk(ag, list, chunk, (first + chunk) * CHUNK);
     }
   }

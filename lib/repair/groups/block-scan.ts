@@ -1,10 +1,29 @@
 /** Reading long stretches of an AG block by block; what the device cannot read is passed over. */
 import type { Geometry } from '../../../formats/geometry.ts';
-import type { RunList } from '../../check/rows.ts';
+import { RunList } from '../../check/rows.ts';
 import type { Device } from '../../device/device.ts';
 import { CadastreError } from '../../errors.ts';
 
 const READ_BYTES = 256 << 10;
+
+/** Blocks of a set that may hold anything but zeroes, as far as the device can tell without reading. */
+export function withoutHoles(device: Device, geometry: Geometry, ag: number, runs: RunList): RunList {
+  if (!device.dataIn) return runs;
+  const { blockSize } = geometry;
+  const base = geometry.agBlockToByte(ag, 0);
+  const out = new RunList();
+  for (let i = 0; i < runs.length; i++) {
+    const end = runs.start[i]! + runs.count[i]!;
+    for (let at = runs.start[i]!; at < end; ) {
+      const [from, to] = device.dataIn(base + at * blockSize, base + end * blockSize);
+      const start = Math.floor((from - base) / blockSize);
+      const stop = Math.ceil((to - base) / blockSize);
+      if (stop > start) out.join(start, stop - start);
+      at = Math.max(at + 1, stop);
+    }
+  }
+  return out;
+}
 
 /**
  * Every readable block of these runs, in ascending order. The bytes belong to the caller only during the call.

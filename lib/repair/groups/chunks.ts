@@ -18,9 +18,10 @@ import type { AgTrees } from '../../check/observe/ag-trees.ts';
 import type { ProblemCode } from '../../check/problem-table.ts';
 import { RunList } from '../../check/rows.ts';
 import type { RepairState } from '../state.ts';
-import { scanBlocks } from './block-scan.ts';
+import { scanBlocks, withoutHoles } from './block-scan.ts';
 import { type FoundChunk, judgeChunks } from './chunk-judge.ts';
 import { ChunkMap } from './chunk-map.ts';
+import { probeChunks } from './chunk-probe.ts';
 import { BlockLook, ChunkLook } from './inode-look.ts';
 import { asSet, complement, coveredBy, subtract, touches, unite } from './runs.ts';
 import { soundTreeBlock } from './tree-search.ts';
@@ -236,7 +237,11 @@ class AgChunks {
     const { magic, headerSize, recordSize } = BTREES.inobt;
     const look = new BlockLook(this.#geometry);
     const found = new RunList();
-    scanBlocks(plan, this.#geometry, this.#ag, this.#withChunks(places), (view, offset, block) => {
+    const all = withoutHoles(plan, this.#geometry, this.#ag, this.#withChunks(places));
+    const known = probeChunks(plan, this.#geometry, this.#ag, all, (view, offset, block) => {
+      if (look.look(view, offset, this.#ag, block)) found.push(block, 1, look.used);
+    });
+    scanBlocks(plan, this.#geometry, this.#ag, subtract(all, known), (view, offset, block) => {
       if (look.look(view, offset, this.#ag, block)) found.push(block, 1, look.used);
       const tree = soundTreeBlock(view, offset, this.#geometry, this.#ag, block, [magic, BTREES.finobt.magic]);
       if (tree?.getUint16(4) !== 0) return;
@@ -245,6 +250,7 @@ class AgChunks {
         map.confirm(tree.getUint32(headerSize + i * recordSize + InobtRecord.offsets.startInode));
       }
     });
+    found.sort();
     for (let i = 0; i < found.length; i++) map.addBlock(found.start[i]!, found.value[i]!);
   }
 

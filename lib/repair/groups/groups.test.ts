@@ -26,6 +26,7 @@ import {
 } from '../../../test/support/specimen.ts';
 import { check } from '../../check/check.ts';
 import { RunList } from '../../check/rows.ts';
+import { sameRows } from '../../check/tables.ts';
 import type { Device } from '../../device/device.ts';
 import { deviceError } from '../../errors.ts';
 import type { MkfsOptions } from '../../mkfs/options.ts';
@@ -36,7 +37,6 @@ import { RepairReport } from '../report.ts';
 import { RepairState } from '../state.ts';
 import { rebuildGroups } from './rebuild.ts';
 import { cover } from './runs.ts';
-import { sameRows } from './tables.ts';
 
 const isFull = process.env.FULL === '1';
 const hasXfsRepair = requireOracle('xfsprogs');

@@ -21,10 +21,9 @@ export function looksLikeInode(view: DataView, offset: number, geometry: Geometr
  */
 export class BlockLook {
   readonly #geometry: Geometry;
-  /** Of the block looked at last: slots that name their own number and uuid, those in use, those with a right CRC. */
+  /** Of the block looked at last: slots that name their own number and uuid, and those in use. */
   good = 0;
   used = 0;
-  sealed = 0;
 
   constructor(geometry: Geometry) {
     this.#geometry = geometry;
@@ -34,7 +33,8 @@ export class BlockLook {
   look(view: DataView, offset: number, ag: number, agBlock: number): boolean {
     const geometry = this.#geometry;
     const { inodeSize, inodesPerBlock } = geometry;
-    this.good = this.used = this.sealed = 0;
+    this.good = this.used = 0;
+    let isSealed = false;
     for (let slot = 0; slot < inodesPerBlock; slot++) {
       const place = offset + slot * inodeSize;
       if (view.getUint16(place) !== INODE_MAGIC) continue;
@@ -42,10 +42,11 @@ export class BlockLook {
       if (getU64(view, place + at.ino) !== inode || !geometry.isMetaUuid(view, place + at.uuid)) continue;
       this.good++;
       if (view.getUint16(place + at.mode) !== 0) this.used++;
+      if (isSealed) continue;
       const bytes = new Uint8Array(view.buffer, view.byteOffset + place, inodeSize);
-      if (crcWithHole(bytes, at.crc) === storedCrc(bytes, at.crc)) this.sealed++;
+      isSealed = crcWithHole(bytes, at.crc) === storedCrc(bytes, at.crc);
     }
-    return this.sealed > 0 || this.good * 2 > inodesPerBlock;
+    return isSealed || this.good * 2 > inodesPerBlock;
   }
 }
 

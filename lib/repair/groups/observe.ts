@@ -15,10 +15,10 @@ import { Counts } from '../../check/counts.ts';
 import { CHUNK, ChunkList, InodeTable, NONE, STATE } from '../../check/inode-table.ts';
 import { InodeObserver } from '../../check/observe/inodes.ts';
 import { ProblemLog } from '../../check/problems.ts';
+import { merged, picked, sameRows } from '../../check/tables.ts';
 import type { Device } from '../../device/device.ts';
 import type { PendingFork } from '../pending.ts';
 import { claimChunks } from './chunk-blocks.ts';
-import { merged, picked, sameRows } from './tables.ts';
 
 /** By AG, sorted. */
 export interface Claims {

@@ -11,7 +11,7 @@ import { AG_DAMAGE } from '../../check/damaged.ts';
 import { ChunkList, InodeTable, NONE } from '../../check/inode-table.ts';
 import { InodeObserver } from '../../check/observe/inodes.ts';
 import { ProblemLog } from '../../check/problems.ts';
-import { picked } from '../groups/tables.ts';
+import { picked } from '../../check/tables.ts';
 import type { RepairState } from '../state.ts';
 import { EntryEvidence } from './entries.ts';
 

@@ -1,11 +1,23 @@
 /**
  * lost+found: made when it is first needed, and never overwritten. What comes here keeps its name where one is known, else
  * it is called by its inode number. Directories bring what is below them.
+ *
+ * Entries are gathered until `finish`: many are written as one new directory, in a fraction of the time.
  */
+import { foldByte } from '../../../formats/da.ts';
 import { FTYPE, ftypeOfMode, MODE } from '../../../formats/inode.ts';
 import { NONE, STATE } from '../../check/inode-table.ts';
-import { initialise, setParent } from '../../directory/directory.ts';
-import { editFork } from '../../file/inode-fork-blocks.ts';
+import {
+  buildDirectory,
+  type DirectoryEntry,
+  forEachEntry,
+  initialise,
+  insert,
+  parentOf,
+  readEntries,
+  setParent,
+} from '../../directory/directory.ts';
+import { editFork, readFork } from '../../file/inode-fork-blocks.ts';
 import { showPath } from '../../volume/path.ts';
 import type { Census } from './census.ts';
 import { addEntry } from './entries.ts';
@@ -14,6 +26,8 @@ import type { Workshop } from './workshop.ts';
 const NAME = 'lost+found';
 const MODE_BITS = 0o700;
 const MOST_TWINS = 100;
+/** So many new entries are put in one by one; more are written together with those that stand there. */
+const FEW = 64;
 const encoder = new TextEncoder();
 
 export class LostFound {
@@ -23,6 +37,9 @@ export class LostFound {
   #name = NAME;
   /** Directories put here: the table has no place for an inode that was made after it. */
   #directories = 0;
+  /** Entries to come, and all names that are taken. */
+  readonly #entries: DirectoryEntry[] = [];
+  #names: Set<string> | undefined;
 
   constructor(shop: Workshop, census: Census) {
     this.#shop = shop;
@@ -82,8 +99,27 @@ export class LostFound {
       const name = new Uint8Array(head.length + tail.length);
       name.set(head);
       name.set(tail, head.length);
-      if (addEntry(this.#shop, this.directory, name, number, ftype)) return name;
+      const key = this.#key(name);
+      if (this.#taken.has(key)) continue;
+      this.#taken.add(key);
+      this.#entries.push({ name, inode: number, ftype });
+      return name;
     }
+  }
+
+  get #taken(): Set<string> {
+    if (!this.#names) {
+      const names = new Set<string>();
+      forEachEntry(readFork(this.#shop.inode(this.directory), 'data'), (_inode, _ftype, bytes, start, end) => {
+        names.add(this.#key(bytes.subarray(start, end)));
+      });
+      this.#names = names;
+    }
+    return this.#names;
+  }
+
+  #key(name: Uint8Array): string {
+    return String.fromCharCode(...(this.#shop.geometry.features.asciiCi ? name.map(foldByte) : name));
   }
 
   /** Inode number of the directory. */
@@ -128,11 +164,31 @@ export class LostFound {
     return number;
   }
 
-  /** Everything is here: store how many directories are. */
+  /** Everything is here: write the entries, and store how many directories are among them. */
   finish(): void {
+    this.#write();
     if (this.#directories === 0 || this.#directory === undefined) return;
     const inode = this.#shop.inode(this.#directory);
     inode.change(this.#shop.tx);
     inode.core.nlink += this.#directories;
+  }
+
+  #write(): void {
+    const { tx, space } = this.#shop;
+    const added = this.#entries;
+    if (added.length === 0) return;
+    const number = this.directory;
+    if (added.length > FEW) {
+      const fork = readFork(this.#shop.inode(number), 'data');
+      const [parent, standing] = [parentOf(fork), readEntries(fork)];
+      const all = [...standing, ...added];
+      buildDirectory(editFork(tx, space, this.#shop.inode(number), 'data'), number, parent, all);
+      this.#shop.settle();
+      return;
+    }
+    for (const { name, inode, ftype } of added) {
+      insert(editFork(tx, space, this.#shop.inode(number), 'data'), name, inode, ftype);
+      this.#shop.settle();
+    }
   }
 }

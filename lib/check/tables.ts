@@ -1,5 +1,5 @@
 /** Tables of claims as streams: some of their rows, two of them merged, compared. */
-import { ExtentTable } from '../../check/claims.ts';
+import { ExtentTable } from './claims.ts';
 
 /** The rows that `wanted` says yes to, in the same order, with fresh marks. */
 export function picked(table: ExtentTable, wanted: (row: number) => boolean): ExtentTable {
