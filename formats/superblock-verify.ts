@@ -283,19 +283,21 @@ function inodeFaults(sb: SuperblockView, ag: number, fatal: Fault[], minor: Faul
     const expected = known ? 'a stripe unit below agblocks, and a multiple of it as width' : 'no stripe without DALIGN';
     fatal.push(fault('BAD_VALUE', 'unit', expected, `${sb.unit}/${sb.width}`));
   }
-  if (!isComputable(fatal) || (ag !== 0 && sb.rootino === NULL64)) return;
+  if (!isComputable(fatal)) return;
+  // A copy as mkfs left it knows of no root inode, and perhaps of none of the others.
+  const root = ag !== 0 && sb.rootino === NULL64 ? expectedRootInode(sb) : sb.rootino;
   const perAg = 2 ** (sb.agblklog + sb.inopblog);
-  const inAg = Math.floor((sb.rootino % perAg) / sb.inopblock);
-  const rootAg = Math.floor(sb.rootino / perAg);
+  const inAg = Math.floor((root % perAg) / sb.inopblock);
+  const rootAg = Math.floor(root / perAg);
   if (rootAg >= sb.agcount || inAg < Math.ceil((4 * sb.sectsize) / sb.blocksize) || inAg >= agLength(sb, rootAg)) {
     fatal.push(fault('BAD_POINTER', 'rootino', 'an inode inside the image', sb.rootino));
     return;
   }
   const expected = expectedRootInode(sb);
-  if (sb.rootino !== expected) minor.push(fault('BAD_VALUE', 'rootino', expected, sb.rootino));
+  if (root !== expected) minor.push(fault('BAD_VALUE', 'rootino', expected, sb.rootino));
   for (const [field, found, right] of [
-    ['rbmino', sb.rbmino, sb.rootino + 1],
-    ['rsumino', sb.rsumino, sb.rootino + 2],
+    ['rbmino', sb.rbmino, root + 1],
+    ['rsumino', sb.rsumino, root + 2],
   ] as const) {
     if (found !== right && !(ag !== 0 && found === NULL64)) minor.push(fault('BAD_VALUE', field, right, found));
   }

@@ -39,6 +39,8 @@ const DERIVED = new Set([
   'inoalignmt',
   'spinoAlign',
 ]);
+/** Fields that are wrong when another one is: the place of the root directory follows from the length of the log. */
+const TELLING = new Set(['rootino', 'featuresRoCompat']);
 /** Fewer problems than these are no reason to doubt a superblock that verifies. */
 const SUSPICIOUS = 8;
 /** By so much a guess must be better than what verifies as it is. */
@@ -80,11 +82,12 @@ export function guessAlone(device: Device, head: Uint8Array): Guess | undefined 
   return best(device, head, [['its checksum', () => {}], ...variations]);
 }
 
-/** Another primary, when the one that verifies fits the image badly. */
+/** Another primary, when the one that verifies fits the image badly, or contradicts itself where others decide. */
 export function betterThan(device: Device, head: Uint8Array): Guess | undefined {
   const now = misfit(device, head);
-  if (now < SUSPICIOUS) return undefined;
-  const guess = best(device, head, [...uuids(device, head), ...flags(head)]);
+  const isOdd = verifySuperblock(head, ANY_SIZE).minor.some(({ field }) => TELLING.has(field));
+  if (now < SUSPICIOUS && !isOdd) return undefined;
+  const guess = best(device, head, [...uuids(device, head), ...flags(head), ...(isOdd ? logLengths(head) : [])]);
   return guess && misfit(device, guess.sector) * CLEARLY <= now ? guess : undefined;
 }
 
@@ -255,7 +258,8 @@ function logLengths(head: Uint8Array): Variation[] {
   sb.logblocks = 0;
   const room = (sb.rootino - expectedRootInode(sb)) / 2 ** sb.inopblog;
   const out: Variation[] = [];
-  for (let count = room; count > room - 2 * Math.max(1, sb.inoalignmt) && count > 0; count--) {
+  // Without a log the first chunk is aligned as well: that may hide as much again.
+  for (let count = room + sb.inoalignmt; count > room - 2 * Math.max(1, sb.inoalignmt) && count > 0; count--) {
     if (Number.isInteger(count)) out.push(['logblocks', (to) => Object.assign(to, { logblocks: count })]);
   }
   return out;

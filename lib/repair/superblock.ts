@@ -8,7 +8,7 @@
  * Copies are looked for where the primary says, where images usually have them, and at last on the whole device.
  */
 import { AGF_MAGIC, AGI_MAGIC, Agf, Agi } from '../../formats/ag-headers.ts';
-import { sealCrc } from '../../formats/checksum.ts';
+import { crcWithHole, sealCrc, storedCrc } from '../../formats/checksum.ts';
 import { Geometry } from '../../formats/geometry.ts';
 import { InodeCore, MODE, S_IFMT } from '../../formats/inode.ts';
 import { inodeCoreFault } from '../../formats/inode-verify.ts';
@@ -113,7 +113,12 @@ export function findSuperblock(device: Device, progress?: (done: number, total: 
   const best = elect(device, copies);
   if (!best) {
     if (primary.verifies) return finish(device, head, head, []);
+    const { refusal } = primary;
+    // A right checksum says that somebody meant what is there; who says that he did not must have everything fit.
+    const isMeant = refusal && !VERSIONS.has(refusal.code) && (isSealed(head) || refusal.code === 'REALTIME');
+    if (isMeant && !NUMBERS.has(refusal.code)) throw refused(refusal);
     const guess = guessAlone(device, head);
+    if (guess && isMeant && misfit(device, guess.sector) > 0) throw refused(refusal);
     if (guess) return finish(device, guess.sector, head, guess.changes);
     for (const copy of broken) {
       const from = guessAlone(device, copy);
@@ -122,7 +127,7 @@ export function findSuperblock(device: Device, progress?: (done: number, total: 
       countFromHeaders(device, sector);
       return finish(device, sector, head, ['the primary superblock was written again from a copy', ...from.changes]);
     }
-    if (primary.refusal) throw unsupported(primary.refusal.code, primary.refusal.message);
+    if (refusal) throw refused(refusal);
     throw corrupt('NO_SUPERBLOCK', 'no superblock was found: neither the primary nor any copy of it in the image', {
       where: { structure: 'Superblock' },
       expected: 'a superblock',
@@ -148,10 +153,27 @@ export function findSuperblock(device: Device, progress?: (done: number, total: 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 const sbOf = (bytes: Uint8Array): SuperblockView => Superblock.at(viewOf(bytes));
 
-function judge(
-  bytes: Uint8Array,
-  ag: number,
-): { verifies: boolean; refusal: { code: string; message: string } | undefined } {
+/** Why an image is not handled. */
+interface Refusal {
+  readonly code: string;
+  readonly message: string;
+}
+
+const refused = ({ code, message }: Refusal): CadastreError => unsupported(code, message);
+/** Versions that know of no checksum, or have it elsewhere: a right one says that they are none of those. */
+const VERSIONS = new Set(['V4', 'VERSION']);
+/** Refused for a number that may be damaged; else for what a bit of the feature words says. */
+const NUMBERS = new Set(['REALTIME', 'EXTERNAL_LOG']);
+
+/** The checksum is that of the sector. */
+function isSealed(bytes: Uint8Array): boolean {
+  const { sectsize } = sbOf(bytes);
+  if (!(sectsize >= MIN_SECTOR && sectsize <= bytes.length)) return false;
+  const sector = bytes.subarray(0, sectsize);
+  return storedCrc(sector, Superblock.offsets.crc) === crcWithHole(sector, Superblock.offsets.crc);
+}
+
+function judge(bytes: Uint8Array, ag: number): { verifies: boolean; refusal: Refusal | undefined } {
   if (bytes.length < MIN_SECTOR) return { verifies: false, refusal: undefined };
   const calm = withoutRepairMark(bytes);
   const { dialect, refusal, fatal } = verifySuperblock(calm, ANY_SIZE, ag);
@@ -392,7 +414,8 @@ function finish(device: Device, sector: Uint8Array, head: Uint8Array, found: rea
   sealCrc(bytes, Superblock.offsets.crc); // the rules behind the sizes are looked at only when it is right
   const { minor } = verifySuperblock(bytes, ANY_SIZE);
   for (const { field, expected, code } of minor) {
-    if (code === 'BAD_COUNT') continue;
+    // The root directory that is there is kept, wherever mkfs would have put it.
+    if (code === 'BAD_COUNT' || (field === 'rootino' && sb.rootino !== right)) continue;
     const said = mendMinor(bytes, field, expected);
     // A sector that is written anew as a whole needs no list of what else is new in it.
     if (found.length === 0) changes.push(...said);

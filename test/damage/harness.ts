@@ -6,6 +6,7 @@ import { type CheckResult, check } from '../../lib/check/check.ts';
 import { damage, type FieldChange } from '../../lib/damage/damage.ts';
 import type { Device } from '../../lib/device/device.ts';
 import { OverlayDevice } from '../../lib/device/overlay.ts';
+import { CadastreError } from '../../lib/errors.ts';
 import { repair } from '../../lib/repair/repair.ts';
 import { caseLine, type DamageCase } from './cases.ts';
 import { compareContent, contentOf, type Held, type Kept } from './content.ts';
@@ -47,10 +48,27 @@ export function judge(each: DamageCase, withRepair: boolean): Judged | undefined
   const failures: string[] = [];
   const result = check(device, CHECK);
   if (result.clean && whyUnvalidated(each, change) === undefined) failures.push(missedLine(each, change));
-  const kept = withRepair && !result.clean ? repairAndCompare(each.image, device, failures, mayLose(each)) : undefined;
+  const isRefused = withRepair && mayRefuse(each) && isUnsupported(device);
+  const kept =
+    withRepair && !result.clean && !isRefused
+      ? repairAndCompare(each.image, device, failures, mayLose(each))
+      : undefined;
   const milliseconds = performance.now() - start;
   if (milliseconds > MOST_MILLISECONDS) failures.push(`took ${Math.round(milliseconds)} ms`);
   return { each, change, found: !result.clean, failures, kept, milliseconds };
+}
+
+/** Features that we do not know, in a superblock with a right CRC and without a copy: xfs_repair refuses them as well. */
+const mayRefuse = ({ image, spec: { place, crc, field } }: DamageCase): boolean =>
+  place.kind === 'superblock' && image.geometry.agCount === 1 && crc === 'fix' && /^features/.test(field);
+
+function isUnsupported(device: Device): boolean {
+  try {
+    repair(device, { dryRun: true });
+    return false;
+  } catch (error) {
+    return error instanceof CadastreError && error.family === 'unsupported';
+  }
 }
 
 /** Repair twice, check, count. @param mayLose whose bytes may be gone: an inode number; undefined = nobody's. */

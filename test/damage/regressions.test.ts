@@ -2,11 +2,12 @@
  * Damage that a run against xfs_repair showed us to mend worse than could be, case by case: after the repair the image is clean,
  * a second repair has nothing to do, and everything is where it was: bytes, names, attributes.
  */
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { check } from '../../lib/check/check.ts';
 import type { Verb } from '../../lib/damage/bits.ts';
 import { damage } from '../../lib/damage/damage.ts';
 import type { Place } from '../../lib/damage/place.ts';
+import type { Device } from '../../lib/device/device.ts';
 import { OverlayDevice } from '../../lib/device/overlay.ts';
 import { repair } from '../../lib/repair/repair.ts';
 import { compareContent } from './content.ts';
@@ -73,5 +74,62 @@ it('a superblock whose CRC is wrong is not believed in its other fields either',
   expect(check(device).problems.map(({ where }) => where.field)).toEqual(['crc', 'logblocks']);
   const failures: string[] = [];
   repairAndCompare(image, device, failures, undefined);
+  expect(failures).toEqual([]);
+});
+
+describe('a superblock without a copy', () => {
+  const alone = damageImage('xfs-1ag');
+  const change = (device: Device, field: string, verb: Verb, value?: bigint): void => {
+    damage(device, alone.geometry, { place: superblock(0), field, verb, value, crc: 'fix' });
+  };
+
+  it.each([
+    ['a log that is one block too long', 'logblocks', 'add'],
+    ['a feature that its other features need', 'featuresRoCompat', 'sub'],
+    ['a realtime section that its bitmap knows nothing of', 'rblocks', 'add'],
+  ] as const)('%s', (_what, field, verb) => {
+    const device = new OverlayDevice(alone.device);
+    change(device, field, verb);
+    const failures: string[] = [];
+    repairAndCompare(alone, device, failures, undefined);
+    expect(failures).toEqual([]);
+  });
+
+  it.each([
+    ['featuresRoCompat', 0x10fn, 'UNKNOWN_RO_COMPAT'],
+    ['featuresIncompat', 0x102bn, 'UNKNOWN_INCOMPAT'],
+  ] as const)('%s of a newer kernel are no damage', (field, value, code) => {
+    const device = new OverlayDevice(alone.device);
+    change(device, field, 'value', value);
+    const { changedBytes } = device;
+    expect(() => repair(device, {})).toThrow(expect.objectContaining({ family: 'unsupported', code }));
+    expect(device.changedBytes).toBe(changedBytes);
+  });
+});
+
+it.each(['xfs', 'xfs-1ag'])('%s: an image with a realtime section is refused, not made one without', (name) => {
+  const { device: base, geometry } = damageImage(name);
+  const device = new OverlayDevice(base);
+  for (let ag = 0; ag < geometry.agCount; ag++) {
+    damage(device, geometry, { place: superblock(ag), field: 'rblocks', verb: 'value', value: 4096n, crc: 'fix' });
+  }
+  const bitmap: Place = { kind: 'inode', inode: geometry.rootInode + 1 };
+  damage(device, geometry, { place: bitmap, field: 'size', verb: 'value', value: 4096n, crc: 'fix' });
+  expect(() => repair(device, {})).toThrow(expect.objectContaining({ family: 'unsupported', code: 'REALTIME' }));
+  // A wrong checksum does not make it another image.
+  for (let ag = 0; ag < geometry.agCount; ag++) {
+    damage(device, geometry, { place: superblock(ag), field: 'crc', verb: 'add', crc: 'keep' });
+  }
+  expect(() => repair(device, {})).toThrow(expect.objectContaining({ code: 'REALTIME' }));
+});
+
+it('a copy that knows of no root inode names no other realtime inode than the right one', () => {
+  const four = damageImage('xfs-4ag');
+  const device = new OverlayDevice(four.device);
+  const spec = { place: superblock(2), field: 'rbmino', verb: 'last', crc: 'fix' } as const;
+  expect(damage(device, four.geometry, spec).after).not.toBe(BigInt(four.geometry.rootInode + 1));
+  expect(check(device).problems.map(({ where }) => where.field)).toEqual(['rbmino']);
+  const failures: string[] = [];
+  repairAndCompare(four, device, failures, undefined);
   expect(failures).toEqual([]);
 });

@@ -35,6 +35,7 @@ function inodeOf({ image, spec }: DamageCase): { mode: number; type: number } {
 }
 const isFree: When = (each) => inodeOf(each).mode === 0;
 const isFile: When = (each) => inodeOf(each).type === MODE.FILE;
+const hasNoCopy: When = ({ image }) => image.geometry.agCount === 1;
 const hasNoRegister: When = (each) => !features(each).rmapbt;
 /** Zero and null both say "none". */
 const becomesNone: When = (_each, { after, bits }) => after === 0n || after === (1n << BigInt(bits)) - 1n;
@@ -82,6 +83,22 @@ const ROWS: readonly Row[] = [
   // Superblocks.
   row(/^superblock$/, /^(fdblocks|icount|ifree|inprogress|lsn|frextents)$/, 'not kept up in copies', isSecondary),
   row(/^superblock$/, /^(uquotino|gquotino|pquotino|rootino|rbmino|rsumino)$/, 'zero and null mean none', becomesNone),
+  row(
+    /^superblock$/,
+    /^featuresRoCompat$/,
+    'without a copy: features of a newer kernel, and the image can only be read',
+    (each, change) => {
+      const known = BigInt(each.image.geometry.dialect.knownRoCompat);
+      return hasNoCopy(each, change) && (change.before & known) === (change.after & known);
+    },
+  ),
+  row(
+    /^superblock$/,
+    /^agblocks$/,
+    'an AG that is shorter than others would be',
+    (each, change) => hasNoCopy(each, change) && change.after > change.before,
+  ),
+  row(/^superblock$/, /^rextsize$/, 'without a copy: nothing is counted in it', hasNoCopy),
   row(/^superblock$/, /^logsunit$/, '0 and 1 both mean none', (_each, { after }) => after <= 1n),
   // The log is clean: where it ends is all that counts, and that the unmount record says.
   row(/^log-record$/, /^(crc|tailLsn|prevBlock|cycleData\[\]|fmt|ops\[\]\..*|lsn|size|len|numLogops)$/, 'not replayed'),
