@@ -93,6 +93,8 @@ class Repair {
       // A pass that changed nothing for the better will not do so when it is repeated.
       if (passes > 1 && first.problemCount >= before) break;
     }
+    const { unlisted } = this.#report;
+    if (unlisted > 0) this.#report.did('disputes', `${unlisted} more decisions were taken in the same ways`);
     const isBetter = first.clean || first.problemCount < begun.problemCount || this.#steps.length > 0;
     const changed = this.#steps.length > 0 || (!plan.isUnchanged && isBetter);
     if (changed && !this.#options.dryRun) this.#write(geometry, plan, begun, first);
@@ -191,9 +193,9 @@ class Repair {
     return check(device, {
       ignoreLog: true,
       toTheEnd: true,
+      ...(since ? { since } : { keepEntries: true }),
       maxProblems: maxProblems ?? DEFAULT_MAX_PROBLEMS,
       progress: progress && ((part, done, total) => progress(`${phase}: ${part}`, done, total)),
-      ...(since ? { since } : { keepEntries: true }),
       signal,
     });
   }

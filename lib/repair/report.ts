@@ -12,7 +12,7 @@ export interface DisputedRange {
 
 /** One owner of a disputed range, as JSON shows it. */
 export interface DisputeClaimant {
-  /** data, directory, symlink, attributes, extent-tree, inodes, ag-headers, log, a tree of the AG ... */
+  /** data, directory, symlink, attributes, extent-tree, inode, inodes, ag-headers, log, a tree of the AG ... */
   readonly kind: string;
   readonly inode?: number;
   path?: string;
@@ -24,13 +24,14 @@ export interface DisputeClaimant {
   outcome?: string;
 }
 
-/** A decision over one disputed range. */
+/** A decision over one disputed range, over blocks that a fork is given back, or over an inode. */
 export interface Decision {
+  /** Of an inode: the block that it lies in. */
   readonly range: DisputedRange;
   readonly claimants: DisputeClaimant[];
   /** Sentences, strongest first. */
   readonly evidence: readonly string[];
-  /** correct-refcount, restore, copy, share, metadata-keeps, self-description ... */
+  /** correct-refcount, restore, copy, share, metadata-keeps, self-description, correct-extent, remake-inode, stay ... */
   readonly action: string;
   /** Where the bytes are now, claimant by claimant, in one sentence. */
   readonly outcome: string;
@@ -66,13 +67,22 @@ export interface Found {
   readonly name?: string;
 }
 
+/** Decisions reported one by one; more are counted. */
+const MOST_DECISIONS = 20_000;
+
 /** Collects; the driver adds the problems and the verdict. */
 export class RepairReport {
   readonly decisions: Decision[] = [];
+  /** Decisions that were one too many. */
+  unlisted = 0;
   readonly actions: Action[] = [];
   readonly losses: Loss[] = [];
   readonly found: Found[] = [];
 
+  decide(decision: Decision): void {
+    if (this.decisions.length < MOST_DECISIONS) this.decisions.push(decision);
+    else this.unlisted++;
+  }
   did(stage: string, text: string, where: { ag?: number; inode?: number } = {}): void {
     this.actions.push({ stage, text, ...where });
   }

@@ -31,8 +31,6 @@ const ABOUT_BLOCKS = new Set<ProblemCode>([
   'REFCOUNT_WRONG',
 ]);
 
-/** Decisions reported one by one; more are counted. */
-const MOST_DECISIONS = 20_000;
 /** Files called suspect one by one. */
 const MOST_SUSPECTS = 1000;
 /** Disputes judged at a time, so that paths are looked up for many at once. */
@@ -49,7 +47,8 @@ export function settleDisputes(state: RepairState): void {
   const suspects = evidence.claims.tables.map((_, ag) =>
     ags.includes(ag) ? suspectRows(evidence, ag) : new Set<number>(),
   );
-  const moves = findMoves(evidence, suspects);
+  const anyoneGone = dropped.some(({ what }) => what === 'inode');
+  const moves = findMoves(evidence, suspects, anyoneGone);
   new Settlement(state, evidence, dropped).run(ags, moves);
 }
 
@@ -75,6 +74,9 @@ function agsToLookAt({ first, claims, geometry }: RepairState): number[] {
   return ags;
 }
 
+/** Rules that lead to what somebody chose. Where files do not share, nobody goes home: then each stays where he can. */
+const RULES: { readonly [choice: string]: Rule } = { share: 'share', copy: 'copy', owner: 'owner', stay: 'share' };
+
 class Settlement {
   readonly #state: RepairState;
   readonly #evidence: Evidence;
@@ -87,12 +89,12 @@ class Settlement {
   readonly #suspects = new Set<number>();
   /** Files on blocks that free space had. */
   readonly #astray = new Set<number>();
-  #unnamed = 0;
 
   /** @param dropped extents and inodes whose blocks somebody may be missing, too. */
   constructor(state: RepairState, evidence: Evidence, dropped: readonly Loss[]) {
-    for (const { inode, blockCount } of dropped) {
-      if (blockCount) this.#losses.add(inode!, blockCount, blockCount);
+    for (const { inode, fileBlock, blockCount } of dropped) {
+      // Of a tree that is gone only the sum is known.
+      if (blockCount) this.#losses.add(inode!, fileBlock === undefined ? 1 : blockCount, blockCount);
       else this.#losses.addInode(inode!);
     }
     this.#state = state;
@@ -112,7 +114,7 @@ class Settlement {
     };
     for (const ag of ags) {
       options.progress?.('disputes', ag, this.#state.geometry.agCount);
-      this.#losses.addAstray(this.#evidence, ag, (inode) => {
+      this.#losses.addAstray(this.#evidence, ag, moves[ag]!, (inode) => {
         if (this.#astray.size < MOST_SUSPECTS) this.#astray.add(inode);
       });
       forEachDispute(this.#evidence, ag, moves[ag]!, (dispute) => {
@@ -122,7 +124,6 @@ class Settlement {
     }
     settle();
     this.#staleRefcounts();
-    if (this.#unnamed > 0) report.did('disputes', `settled ${this.#unnamed} more ranges in the same ways`);
     for (const inode of this.#astray) {
       report.did('disputes', 'the file has blocks that were recorded as free: they may not be the ones it had', {
         inode,
@@ -156,24 +157,22 @@ class Settlement {
     if (!decide || verdict.choices.length === 0 || choices.length < 2) return verdict;
     const chosen = decide(decisionOf(this.#evidence, verdict, this.#paths), choices);
     if (chosen === verdict.action || !choices.includes(chosen)) return verdict;
-    const rule: Rule = chosen === 'share' || chosen === 'copy' || chosen === 'owner' ? chosen : 'auto';
+    const rule = RULES[chosen] ?? 'auto';
     // Every block of the range had the same verdict, and has the same new one.
     return this.#judge.judge(verdict, rule)[0]!;
   }
 
   #carryOut(verdict: Verdict): void {
     const { report } = this.#state;
-    if (report.decisions.length < MOST_DECISIONS)
-      report.decisions.push(decisionOf(this.#evidence, verdict, this.#paths));
-    else this.#unnamed++;
+    report.decide(decisionOf(this.#evidence, verdict, this.#paths));
     verdict.claimants.forEach((claimant, i) => {
       this.#apply(verdict, claimant, verdict.effects[i]!);
       this.#remember(verdict, i);
     });
   }
 
-  #apply({ ag, agBlock, blockCount, action }: Verdict, claimant: Claimant, effect: Effect): void {
-    const { inode, attr, fileBlock, home, homeUnwritten, kind, unwritten, beyondEnd } = claimant;
+  #apply({ ag, agBlock, blockCount, action, claimants }: Verdict, claimant: Claimant, effect: Effect): void {
+    const { inode, attr, fileBlock, home, homeUnwritten, homeProof, kind, unwritten, beyondEnd } = claimant;
     if (inode < 0) return;
     const here = this.#state.geometry.fsBlock(ag, agBlock);
     const edits = this.#edits;
@@ -184,11 +183,16 @@ class Settlement {
     else if (effect === 'hole' || effect === 'rebuilt') edits.hole(inode, attr, fileBlock, blockCount);
     if (effect === 'hole' && !unwritten && !beyondEnd) this.#lose('data', claimant, blockCount, action === 'owner');
     if (effect === 'rebuilt' && kind !== 'extent-tree') this.#lose(`block of the ${kind}`, claimant, blockCount);
-    if (home >= 0 && effect !== 'restored') {
-      // Somebody wanted it otherwise: what the register names as his is still not thrown away.
-      const { geometry } = this.#state;
+    const { geometry } = this.#state;
+    if (home >= 0 && effect !== 'restored' && homeProof !== 'refcount') {
+      // Somebody wanted it otherwise: what is named as his is still not thrown away.
       const at = { ag: geometry.agOfFsBlock(home), agBlock: geometry.agBlockOfFsBlock(home), blockCount };
       this.#state.keep({ ...at, inode, fileBlock });
+    }
+    // A guess: what the fork pointed at before stays as well, if it is anything, and nobody else has it.
+    if (effect === 'restored' && homeProof === 'length' && claimants.length === 1) {
+      if (!this.#evidence.isZero(ag, agBlock, blockCount))
+        this.#state.keep({ ag, agBlock, blockCount, inode, fileBlock });
     }
   }
 
@@ -196,8 +200,9 @@ class Settlement {
   #remember({ ag, blockCount, claimants, effects, suspects }: Verdict, i: number): void {
     const { kind, inode, row, registered, beyondEnd } = claimants[i]!;
     const effect = effects[i]!;
-    if (inode < 0 || effect === 'restored' || registered) return;
+    if (inode < 0) return;
     if (suspects[i] && this.#suspects.size < MOST_SUSPECTS) this.#suspects.add(inode);
+    if (effect === 'restored' || registered) return;
     if (kind === 'extent-tree' || beyondEnd) return;
     // Whoever keeps blocks that only a tree of the AG wanted too, stands where free space should be.
     const stays = effect === 'shares' || (effect === 'keeps' && !claimants.some((each) => each.kind === 'ag-tree'));
@@ -226,7 +231,7 @@ class Settlement {
     for (const { code, where, expected, found } of first.problems) {
       if (code !== 'REFCOUNT_WRONG' || typeof expected !== 'number' || expected < 2) continue;
       const { ag, block, blockCount = 1 } = where;
-      if (ag === undefined || block === undefined || report.decisions.length >= MOST_DECISIONS) continue;
+      if (ag === undefined || block === undefined) continue;
       const settled = report.decisions.some(
         ({ range }) =>
           range.ag === ag && range.agBlock < block + blockCount && block < range.agBlock + range.blockCount,
@@ -236,7 +241,7 @@ class Settlement {
       if (verdict.claimants.length < 2) continue;
       this.#findPaths(verdict.claimants.map(({ inode }) => inode));
       const decision = decisionOf(this.#evidence, verdict, this.#paths);
-      report.decisions.push({
+      report.decide({
         ...decision,
         outcome: `the refcount becomes ${expected} (it was ${found}); nothing else changes`,
       });
@@ -260,6 +265,7 @@ class Settlement {
         registered: exact && exact[row] === 1,
         home: -1,
         homeUnwritten: false,
+        homeProof: undefined,
         beyondEnd: false,
       });
     });

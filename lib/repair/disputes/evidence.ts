@@ -153,6 +153,17 @@ export class Evidence {
     return facts;
   }
 
+  /** Do these blocks hold nothing but zeroes, as far as they can be read? */
+  isZero(ag: number, agBlock: number, count: number): boolean {
+    const { blockSize } = this.geometry;
+    const bytes = new Uint8Array(blockSize);
+    for (let block = agBlock; block < agBlock + count; block++) {
+      this.#state.plan.read(this.geometry.agBlockToByte(ag, block), bytes);
+      if (bytes.some((byte) => byte !== 0)) return false;
+    }
+    return true;
+  }
+
   /** Of these blocks: how many have a checksum, and how many match it. */
   checksums(fsBlock: number, count: number): { known: number; match: number } {
     const { geometry } = this;

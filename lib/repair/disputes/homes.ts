@@ -15,6 +15,13 @@
 import { RMAP_ATTR_FORK } from '../../../formats/btree-blocks.ts';
 import { blocksIn, type Evidence } from './evidence.ts';
 import { type Home, isTreeBlock } from './register.ts';
+import { unregisteredMoves } from './unregistered.ts';
+
+/**
+ * What names a home: the register; the refcounts, or the length of lost blocks (unregistered.ts); what the blocks there say of
+ * themselves (lost.ts).
+ */
+export type HomeProof = 'register' | 'refcount' | 'length' | 'self';
 
 /** A part of a claim that goes home. */
 export interface Move {
@@ -24,6 +31,7 @@ export interface Move {
   readonly blockCount: number;
   /** fs block. */
   readonly home: number;
+  readonly proof: HomeProof;
   /** Its blocks hold nothing yet. */
   readonly unwritten: boolean;
 }
@@ -41,9 +49,13 @@ interface Candidate extends Move {
 /** Rounds of dropping; after that what still depends on a claimed home is dropped at once. */
 const MOST_ROUNDS = 64;
 
-/** @param suspects rows by AG that may be in the wrong place. */
-export function findMoves(evidence: Evidence, suspects: readonly ReadonlySet<number>[]): Moves {
-  return new HomeFinder(evidence).run(suspects);
+/** @param suspects rows by AG that may be in the wrong place. @param anyoneGone a whole inode is lost. */
+export function findMoves(evidence: Evidence, suspects: readonly ReadonlySet<number>[], anyoneGone: boolean): Moves {
+  const moves = new HomeFinder(evidence).run(suspects);
+  for (const move of unregisteredMoves(evidence, anyoneGone)) {
+    if (!moves[move.ag]!.has(move.row)) moves[move.ag]!.set(move.row, [move]);
+  }
+  return moves;
 }
 
 class HomeFinder {
@@ -57,7 +69,7 @@ class HomeFinder {
     this.#byRow = evidence.claims.tables.map(() => new Map());
   }
 
-  run(suspects: readonly ReadonlySet<number>[]): Moves {
+  run(suspects: readonly ReadonlySet<number>[]): Map<number, readonly Move[]>[] {
     const evidence = this.#evidence;
     const inodes = new Set<number>();
     suspects.forEach((rows, ag) => {
@@ -71,7 +83,7 @@ class HomeFinder {
     this.#dropTaken();
     for (const each of this.#all) if (each.isValid && this.#mustGo(each)) this.#need(each);
     return this.#byRow.map((rows) => {
-      const needed = new Map<number, Move[]>();
+      const needed = new Map<number, readonly Move[]>();
       for (const [row, list] of rows) {
         const moves = list.filter((each) => each.isValid && each.isNeeded);
         if (moves.length > 0) needed.set(row, moves);
@@ -133,6 +145,7 @@ class HomeFinder {
         agBlock: evidence.table(ag).start[row]! + skip + (at - from),
         blockCount: end - at,
         home: geometry.fsBlock(homeAg, at),
+        proof: 'register',
         unwritten: unwritten && this.#evidence.checksums(geometry.fsBlock(homeAg, at), 1).known === 0,
         occupants,
         isValid: true,

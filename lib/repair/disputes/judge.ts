@@ -93,7 +93,7 @@ export class Judge {
     const { kind, inode, fileBlock, home } = claimant;
     if (isHere || home >= 0 || !(kind === 'directory' || kind === 'attributes' || kind === 'symlink')) return claimant;
     const found = this.#lost.find(kind, inode, fileBlock, blockCount);
-    return found < 0 ? claimant : { ...claimant, home: found, isFound: true };
+    return found < 0 ? claimant : { ...claimant, home: found, homeProof: 'self' };
   }
 
   #verdict(range: Dispute, prover: number, proof: string | undefined, rule: Rule): Verdict {
@@ -106,7 +106,8 @@ export class Judge {
       if (isGoing(i)) effects[i] = 'restored';
       else rest.push(i);
     });
-    const suspects = claimants.map(() => false);
+    // By its length alone nothing is proven to be somebody's own.
+    const suspects = claimants.map(({ homeProof }, i) => effects[i] === 'restored' && homeProof === 'length');
     const done = (action: string, choices: readonly string[] = []): Verdict => ({
       ...range,
       effects,
@@ -117,7 +118,7 @@ export class Judge {
     });
     if (rest.length <= 1) {
       if (claimants[rest[0] ?? -1]?.kind === 'ag-tree') effects[rest[0]!] = 'rebuilt';
-      return done('restore', this.#choices(claimants));
+      return done(effects.includes('restored') ? 'restore' : 'stay', this.#choices(claimants));
     }
     if (prover >= 0) {
       for (const i of rest) effects[i] = i === prover ? 'keeps' : claimants[i]!.kind === 'data' ? 'hole' : 'rebuilt';
@@ -171,7 +172,10 @@ export class Judge {
     const data = claimants.filter(({ kind }) => kind === 'data');
     const choices: string[] = [];
     if (claimants.some(({ home }) => home >= 0)) choices.push('restore');
-    if (data.length < 2 || data.length < claimants.length) return choices;
+    if (data.length < 2 || data.length < claimants.length) {
+      if (data.some(({ home }) => home >= 0)) choices.push('stay');
+      return choices;
+    }
     if (this.#evidence.geometry.features.reflink && data.every(({ unwritten }) => !unwritten)) choices.push('share');
     choices.push('copy', 'owner');
     return choices;

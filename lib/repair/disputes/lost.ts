@@ -8,6 +8,7 @@ import { RunList } from '../../check/rows.ts';
 import { asSet, complement, coveredBy, subtract, unite } from '../groups/runs.ts';
 import type { KeptRange } from '../pending.ts';
 import { blocksIn, type Evidence } from './evidence.ts';
+import type { Move } from './homes.ts';
 import type { ClaimKind } from './kinds.ts';
 import type { DirectorySpace } from './self.ts';
 
@@ -33,13 +34,21 @@ export class Losses {
     this.#inodes.add(inode);
   }
 
-  /** Claims on recorded free space of an AG without a register: they may be meant for other blocks. `tell` gets the inodes. */
-  addAstray(evidence: Evidence, ag: number, tell: (inode: number) => void): void {
+  /**
+   * Claims on recorded free space of an AG without a register: they may be meant for other blocks. Those that go home are not.
+   * @param tell gets the inodes.
+   */
+  addAstray(
+    evidence: Evidence,
+    ag: number,
+    moves: ReadonlyMap<number, readonly Move[]>,
+    tell: (inode: number) => void,
+  ): void {
     const free = evidence.freeRuns(ag);
     if (!free || evidence.register.isComplete(ag)) return;
     const table = evidence.table(ag);
     for (let row = 0; row < table.length; row++) {
-      if (!table.isForkData(row)) continue;
+      if (!table.isForkData(row) || moves.has(row)) continue;
       const count = table.count[row]!;
       const astray = blocksIn(free, table.start[row]!, table.start[row]! + count);
       if (astray === 0) continue;
@@ -71,9 +80,6 @@ export class Losses {
 
 /** Files made of lost ranges. */
 const MOST_KEPT = 10_000;
-/** Kinds of blocks that are worth nothing without the inode they belonged to. */
-const DESCRIBED: readonly ClaimKind[] = ['directory', 'attributes', 'symlink', 'extent-tree', 'ag-tree', 'inodes'];
-
 /** Without blocks that say they are metadata: what could be had from them was taken before. */
 function withoutMetadata({ self }: Evidence, ag: number, runs: RunList): RunList {
   const data = new RunList();
@@ -85,13 +91,7 @@ function withoutMetadata({ self }: Evidence, ag: number, runs: RunList): RunList
         data.push(block, end - block);
         break;
       }
-      const claim = { inode: -1, fileBlock: 0, ag, agBlock: block };
-      const isMetadata = DESCRIBED.some((kind) =>
-        kind === 'inodes'
-          ? self.proves({ ...claim, kind }) !== undefined
-          : self.describe(ag, block, kind) !== undefined,
-      );
-      if (!isMetadata) data.push(block, 1);
+      if (!self.isMetadata(ag, block)) data.push(block, 1);
     }
   }
   return asSet(data);
@@ -163,7 +163,7 @@ function spaceOf(fileBlock: number, blockSize: number): DirectorySpace {
 }
 
 /** Neither claimed nor free nor a tree's; nothing where free space is not known. */
-function lostRuns(evidence: Evidence, ag: number): RunList {
+export function lostRuns(evidence: Evidence, ag: number): RunList {
   const free = evidence.perhapsFree(ag);
   if (!free) return new RunList();
   const { geometry } = evidence;

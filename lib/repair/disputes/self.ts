@@ -74,6 +74,9 @@ const BY_HALF = new Map<number, Header>([
   [ATTR_LEAF_MAGIC, { kinds: ['attributes'], what: 'attribute leaf', at: DA_AT }],
 ]);
 
+/** Kinds of blocks with a header of their own. */
+const DESCRIBED: readonly ClaimKind[] = ['directory', 'attributes', 'symlink', 'extent-tree', 'ag-tree'];
+
 /** A claim on one block, as far as its self-description matters. */
 export interface SelfClaim {
   readonly kind: ClaimKind;
@@ -111,6 +114,11 @@ export class SelfDescriptions {
     if (kind === 'ag-tree') return found && `a ${found.what}`;
     if (found) return found.owner === inode ? `a ${found.what} of inode ${inode}` : undefined;
     return this.#geometry.dirBlockBlocks > 1 || kind === 'symlink' ? this.#joined(claim) : undefined;
+  }
+
+  /** Does a block say that it is anybody's metadata? */
+  isMetadata(ag: number, agBlock: number): boolean {
+    return this.#inodes(ag, agBlock) !== undefined || DESCRIBED.some((kind) => this.describe(ag, agBlock, kind));
   }
 
   /** The header of a block of this kind, or undefined. */

@@ -12,7 +12,7 @@
  */
 import { RMAP_ATTR_FORK, RMAP_UNWRITTEN } from '../../../formats/btree-blocks.ts';
 import { blocksIn, type Evidence, lastFrom } from './evidence.ts';
-import type { Move } from './homes.ts';
+import type { HomeProof, Move } from './homes.ts';
 import type { ClaimKind } from './kinds.ts';
 import type { Stretch } from './register.ts';
 
@@ -31,8 +31,8 @@ export interface Claimant {
   /** fs block it goes back to, or -1; and whether nothing is written there. */
   readonly home: number;
   readonly homeUnwritten: boolean;
-  /** The home was found by what its blocks say of themselves, not by the register. */
-  readonly isFound?: boolean;
+  /** What names the home, if there is one. */
+  readonly homeProof: HomeProof | undefined;
   /** Data behind the end of the file: nobody can read it. */
   readonly beyondEnd: boolean;
 }
@@ -131,6 +131,7 @@ function isSame(a: Dispute, b: Dispute): boolean {
         one.beyondEnd === other.beyondEnd &&
         one.kind === other.kind &&
         one.homeUnwritten === other.homeUnwritten &&
+        one.homeProof === other.homeProof &&
         goesOn
       );
     })
@@ -284,6 +285,7 @@ class ClusterSweep {
         registered: this.#registered(row, skip),
         home: move ? move.home + (from - move.agBlock) : -1,
         homeUnwritten: move?.unwritten === true,
+        homeProof: move?.proof,
         beyondEnd: kind === 'data' && fileBlock * blockSize >= evidence.facts(inode).size,
       });
     }
@@ -298,6 +300,7 @@ class ClusterSweep {
         registered: undefined,
         home: -1,
         homeUnwritten: false,
+        homeProof: undefined,
         beyondEnd: false,
       });
     }

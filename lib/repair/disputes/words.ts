@@ -1,7 +1,10 @@
 /** Verdicts in words: the evidence, strongest first, and where every claimant's bytes are now. */
+
+import type { Geometry } from '../../../formats/geometry.ts';
 import { describeRow } from '../../check/describe.ts';
 import type { Decision, DisputeClaimant } from '../report.ts';
 import type { Evidence } from './evidence.ts';
+import type { HomeProof } from './homes.ts';
 import type { Effect, Verdict } from './judge.ts';
 import { type ClaimKind, cannotMove } from './kinds.ts';
 import type { Claimant } from './sweep.ts';
@@ -64,8 +67,8 @@ function listed(claimants: readonly Claimant[]): string {
 const blocks = (from: number, count: number): string =>
   count === 1 ? `block ${from}` : `blocks ${from}-${from + count - 1}`;
 
-function rangeOf(evidence: Evidence, fsBlock: number, count: number): string {
-  const { geometry } = evidence;
+/** "AG 0 blocks 7-9". */
+export function rangeWords(geometry: Geometry, fsBlock: number, count: number): string {
   return `AG ${geometry.agOfFsBlock(fsBlock)} ${blocks(geometry.agBlockOfFsBlock(fsBlock), count)}`;
 }
 
@@ -82,6 +85,12 @@ function evidenceOf(evidence: Evidence, verdict: Verdict): string[] {
   homes(evidence, verdict, said);
   register(evidence, verdict, said);
   refcounts(evidence, verdict, said);
+  if (
+    claimants.length === 1 &&
+    evidence.freeBlocksIn(verdict.ag, verdict.agBlock, verdict.blockCount) === verdict.blockCount
+  ) {
+    said.push('free space has the blocks');
+  }
   const dead = claimants.filter(({ beyondEnd }) => beyondEnd);
   if (dead.length > 0) said.push(`the blocks lie behind the end of the file for ${listed(dead)}`);
   const unwritten = claimants.filter((each) => each.unwritten);
@@ -92,18 +101,16 @@ function evidenceOf(evidence: Evidence, verdict: Verdict): string[] {
 
 function homes(evidence: Evidence, { claimants, blockCount }: Verdict, said: string[]): void {
   for (const claimant of claimants) {
-    const { home, fileBlock } = claimant;
+    const { home, homeProof, fileBlock } = claimant;
     if (home < 0) continue;
     const { geometry } = evidence;
     const isFree = evidence.freeBlocksIn(geometry.agOfFsBlock(home), geometry.agBlockOfFsBlock(home), blockCount);
     const also = isFree === 0 ? ', and free space does not have them' : '';
     const place =
       blockCount === 1 ? `file block ${fileBlock}` : `file blocks ${fileBlock}-${fileBlock + blockCount - 1}`;
-    const where = rangeOf(evidence, home, blockCount);
-    if (claimant.isFound) {
-      said.push(
-        `${where}, which nobody claims and free space does not have, describe themselves as ${nameOf(claimant)}’s`,
-      );
+    const where = rangeWords(evidence.geometry, home, blockCount);
+    if (homeProof !== 'register') {
+      said.push(`${where}${UNREGISTERED[homeProof ?? 'self'](nameOf(claimant))}`);
       continue;
     }
     said.push(
@@ -113,6 +120,15 @@ function homes(evidence: Evidence, { claimants, blockCount }: Verdict, said: str
     if (sums.known > 0) said.push(`${sums.match} of ${sums.known} blocks looked at there match their checksums`);
   }
 }
+
+/** What is known of a home that no register names. */
+const UNREGISTERED: { readonly [P in Exclude<HomeProof, 'register'>]: (name: string) => string } = {
+  self: (name) => `, which nobody claims and free space does not have, describe themselves as ${name}’s`,
+  refcount: (name) =>
+    ` have fewer claims than their refcount says; of the claims in a wrong place just that of ${name} is as long`,
+  length: (name) =>
+    `, which nobody claims and free space does not have, are as long as the claim of ${name}; nothing else of that length is missing or lost`,
+};
 
 function register(evidence: Evidence, { ag, agBlock, blockCount, claimants }: Verdict, said: string[]): void {
   if (!evidence.geometry.features.rmapbt) {
@@ -159,7 +175,9 @@ function outcomeOf(evidence: Evidence, { claimants, effects, suspects, blockCoun
     const effect = effects[i]!;
     if (claimant.kind === 'ag-tree') return `${nameOf(claimant)} are rebuilt elsewhere`;
     if (effect === 'restored') {
-      return `${nameOf(claimant)} ${OUTCOMES.restored}, ${rangeOf(evidence, claimant.home, blockCount)}`;
+      const what = suspects[i] ? 'is given' : `${OUTCOMES.restored},`;
+      const guess = suspects[i] ? ' (suspect: only their length speaks for them)' : '';
+      return `${nameOf(claimant)} ${what} ${rangeWords(evidence.geometry, claimant.home, blockCount)}${guess}`;
     }
     const place = claimant.kind === 'data' ? ` at file block ${claimant.fileBlock}` : '';
     const suspect = suspects[i] ? ' (suspect: they may be another file’s bytes)' : '';

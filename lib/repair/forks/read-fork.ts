@@ -4,7 +4,8 @@
  * search) is judged by what it says of itself, and the leaves are put in the order of their first records.
  *
  * 1. Nothing throws for what the image holds, no block is read twice, and what is found is bounded by the blocks there are.
- * 2. A block of another inode is not believed, whoever points at it; a block in which one header field is wrong is.
+ * 2. A block in which one header field is wrong is believed. If that field is the owner, it may as well be another inode's:
+ *    then only if this tree has no block of its own in that place, and the one that is named does not have this one.
  */
 
 import { BTREES, LongHeader, maxLeafRecords, maxNodeRecords } from '../../../formats/btree-blocks.ts';
@@ -56,22 +57,36 @@ export interface ForkReading {
   doubted: boolean;
   /** A part of the tree could not be reached. */
   incomplete: boolean;
+  /** Blocks that the tree leads to and that are another inode's. */
+  readonly foreign: ForeignBlock[];
 }
 
-/** Blocks that may belong to a damaged tree, from outside: asked for only when the tree has gaps. */
-export type MoreBlocks = () => Iterable<number>;
+export interface ForeignBlock {
+  readonly fsBlock: number;
+  /** The inode that the block names. */
+  readonly owner: number;
+}
 
-export function readFork(reader: PlanReader, fork: ForkBytes, more?: MoreBlocks): ForkReading {
+/** What the rest of the image says of a damaged tree: asked for only when the tree has gaps. */
+export interface TreeEvidence {
+  /** fs blocks that may belong to it. */
+  readonly blocks: () => Iterable<number>;
+  /** Is a block that names another inode surely not of this tree? */
+  readonly isElsewhere: (block: ForeignBlock) => boolean;
+}
+
+export function readFork(reader: PlanReader, fork: ForkBytes, evidence?: TreeEvidence): ForkReading {
   const reading: ForkReading = {
     records: new Records(),
     spare: new Records(),
     treeBlocks: [],
+    foreign: [],
     sound: true,
     doubted: false,
     incomplete: false,
   };
   if (fork.format === FORMAT.EXTENTS) readInline(fork, reading);
-  else if (!walkSound(reader, fork, reading)) new TreeSalvage(reader, fork, reading, more).run();
+  else if (!walkSound(reader, fork, reading)) new TreeSalvage(reader, fork, reading, evidence).run();
   else if (reading.records.length !== fork.count) findSpare(reader, fork, reading);
   const { records } = reading;
   const end = forkEnd(fork.attr, fork.regular);
@@ -140,23 +155,31 @@ interface Leaf {
   readonly spare: Records;
 }
 
+/** A block that is right for its place in everything but the owner. */
+interface Aside extends ForeignBlock {
+  readonly level: number;
+  /** File block that it starts with. */
+  readonly key: number;
+}
+
 class TreeSalvage {
   readonly #reader: PlanReader;
   readonly #geometry: Geometry;
   readonly #fork: ForkBytes;
   readonly #reading: ForkReading;
-  readonly #more: MoreBlocks | undefined;
+  readonly #evidence: TreeEvidence | undefined;
   readonly #seen = new Set<number>();
   readonly #leaves: Leaf[] = [];
   /** Links met on the way: tried when the pointers are done. */
   readonly #siblings: [fsBlock: number, level: number][] = [];
+  readonly #aside: Aside[] = [];
 
-  constructor(reader: PlanReader, fork: ForkBytes, reading: ForkReading, more: MoreBlocks | undefined) {
+  constructor(reader: PlanReader, fork: ForkBytes, reading: ForkReading, evidence: TreeEvidence | undefined) {
     this.#reader = reader;
     this.#geometry = reader.geometry;
     this.#fork = fork;
     this.#reading = reading;
-    this.#more = more;
+    this.#evidence = evidence;
   }
 
   run(): void {
@@ -176,10 +199,12 @@ class TreeSalvage {
       if (!this.#block(pointer, rootOk ? level - 1 : -1, key) && rootOk) reading.incomplete = true;
     }
     this.#followSiblings();
-    if (reading.incomplete && this.#more) {
-      for (const fsBlock of this.#more()) this.#block(fsBlock, -1, -1);
+    if (reading.incomplete && this.#evidence) {
+      for (const fsBlock of this.#evidence.blocks()) this.#block(fsBlock, -1, -1);
       this.#followSiblings();
     }
+    for (const each of this.#aside) this.#adopt(each);
+    this.#followSiblings();
     this.#leaves.sort((a, b) => (a.records.fileBlock[0] ?? 0) - (b.records.fileBlock[0] ?? 0));
     for (const leaf of this.#leaves) {
       append(reading.records, leaf.records);
@@ -204,16 +229,31 @@ class TreeSalvage {
     const isDoubted = !this.#heal(view, fsBlock);
     const found = this.#levelOf(view, fsBlock, level, key);
     if (found < 0) return false;
+    if (isDoubted) this.#reading.doubted = true;
+    this.#take(view, fsBlock, found);
+    return true;
+  }
+
+  /** Invariant 2, when all else is known. */
+  #adopt(block: Aside): void {
+    const { fsBlock, level, key } = block;
+    if (this.#seen.has(fsBlock)) return;
+    const view = this.#reader.raw(fsBlock);
+    const hasOwn = this.#leaves.some(({ records }) => records.fileBlock[0] === key);
+    if (!view || hasOwn || this.#evidence?.isElsewhere(block)) this.#reading.foreign.push(block);
+    else this.#take(view, fsBlock, level);
+  }
+
+  /** A block of this tree, and what is below it. */
+  #take(view: DataView, fsBlock: number, level: number): void {
     this.#seen.add(fsBlock);
     this.#reading.treeBlocks.push(fsBlock);
-    if (isDoubted) this.#reading.doubted = true;
     for (const at of [offsets.leftSibling, offsets.rightSibling]) {
       const sibling = getU64(view, at);
-      if (sibling !== NULL64 && geometry.isFsBlock(sibling)) this.#siblings.push([sibling, found]);
+      if (sibling !== NULL64 && this.#geometry.isFsBlock(sibling)) this.#siblings.push([sibling, level]);
     }
-    if (found === 0) this.#leaf(view);
-    else this.#node(view, found);
-    return true;
+    if (level === 0) this.#leaf(view);
+    else this.#node(view, level);
   }
 
   /** Make the CRC right where it tells what is wrong. False: it does not. */
@@ -255,7 +295,7 @@ class TreeSalvage {
     return own + 1 >= around.length || fileBlock[own]! + blockCount[own]! <= fileBlock[own + 1]!;
   }
 
-  /** The level of a block of this tree, or -1. One header field may be wrong when everything else is right. */
+  /** The level of a block of this tree, or -1. One header field may be wrong when everything else is right: invariant 2. */
   #levelOf(view: DataView, fsBlock: number, level: number, key: number): number {
     const geometry = this.#geometry;
     const fault = BTREE_BLOCK_TYPES.bmbt.verify(view, geometry, geometry.fsBlockToDaddr(fsBlock));
@@ -274,12 +314,10 @@ class TreeSalvage {
     if (own !== level) wrong++;
     if (getU64(view, offsets.blkno) !== geometry.fsBlockToDaddr(fsBlock)) wrong++;
     if (!geometry.isMetaUuid(view, offsets.uuid)) wrong++;
-    if (owner !== this.#fork.inode) {
-      // The wrong owner alone: then it must at least start where the parent says.
-      if (key < 0 || firstKey(view, level) !== key) return -1;
-      wrong++;
-    }
-    return wrong <= 1 ? level : -1;
+    if (owner === this.#fork.inode) return wrong <= 1 ? level : -1;
+    // The owner alone: then it must at least start where the parent says.
+    if (wrong === 0 && key >= 0 && firstKey(view, level) === key) this.#aside.push({ fsBlock, owner, level, key });
+    return -1;
   }
 
   /** Are the entries of a block extent records, rather than keys? */

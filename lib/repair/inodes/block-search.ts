@@ -4,7 +4,7 @@
  * the damaged inodes are remembered.
  */
 import { checkBlock } from '../../../formats/block-type.ts';
-import { BTREES, LongHeader } from '../../../formats/btree-blocks.ts';
+import { BTREES, LongHeader, maxNodeRecords } from '../../../formats/btree-blocks.ts';
 import {
   DIR_BLOCK,
   DIR_BLOCK_MAGIC,
@@ -15,12 +15,19 @@ import {
 } from '../../../formats/directory.ts';
 import { getU64 } from '../../../formats/struct.ts';
 import { CadastreError } from '../../errors.ts';
+import type { PlanReader } from '../forks/plan-reader.ts';
+import type { TreeEvidence } from '../forks/read-fork.ts';
+import { Records } from '../forks/records.ts';
 import { coveredBy, touches } from '../groups/runs.ts';
 import { ForkExtents } from '../pending.ts';
 import type { RepairState } from '../state.ts';
+import { peek } from './peek.ts';
 import type { Witness } from './witness.ts';
 
 const PIECE = 1 << 20;
+/** Levels that a tree has at most, and extents of a leaf that are looked at. */
+const MOST_LEVELS = 10;
+const MOST_LOOKED_AT = 8;
 const { offsets } = DirDataHeader;
 
 /** A sound block of a directory. */
@@ -36,6 +43,7 @@ interface DirectoryBlock {
 
 export class BlockSearch {
   readonly #state: RepairState;
+  readonly #reader: PlanReader;
   readonly #witness: Witness;
   readonly #inodes: ReadonlySet<number>;
   /** By owner. */
@@ -43,20 +51,47 @@ export class BlockSearch {
   readonly #directories = new Map<number, DirectoryBlock[]>();
   #isDone = false;
 
-  constructor(state: RepairState, witness: Witness, inodes: ReadonlySet<number>) {
+  constructor(state: RepairState, reader: PlanReader, witness: Witness, inodes: ReadonlySet<number>) {
     this.#state = state;
+    this.#reader = reader;
     this.#witness = witness;
     this.#inodes = inodes;
   }
 
+  /** What is known of the blocks of a fork's tree besides what they say of each other. */
+  ofTree(inode: number, attr: boolean): TreeEvidence {
+    return {
+      blocks: () => this.#blocksOf(inode, attr),
+      isElsewhere: ({ fsBlock, owner }) =>
+        (this.#witness.freeBlocks(fsBlock, 1) ?? 0) > 0 || this.#witness.isTreeBlockOf(fsBlock, owner),
+    };
+  }
+
   /** fs blocks that may belong to the tree of a fork. */
-  *blocksOf(inode: number, attr: boolean): Iterable<number> {
+  *#blocksOf(inode: number, attr: boolean): Iterable<number> {
     const registered = this.#witness.registered(inode, attr)?.treeBlocks ?? [];
     yield* registered;
-    if (this.#witness.registerWhole || attr) return;
-    // Which fork a block belongs to it does not say: attr forks with a tree are so rare that data may have them.
+    if (this.#witness.registerWhole) return;
     this.#search();
-    yield* this.#trees.get(inode) ?? [];
+    for (const fsBlock of this.#trees.get(inode) ?? [])
+      if (this.#isOfAttributes(fsBlock, inode) === attr) yield fsBlock;
+  }
+
+  /** Which fork a block of a tree belongs to it does not say; the first blocks that it leads to do, if they are attributes. */
+  #isOfAttributes(fsBlock: number, inode: number): boolean {
+    const { blockSize } = this.#reader.geometry;
+    for (let block = fsBlock, steps = 0; steps < MOST_LEVELS; steps++) {
+      const view = this.#reader.geometry.isFsBlock(block) ? this.#reader.raw(block) : undefined;
+      if (view?.getUint32(0) !== BTREES.bmbt.magic) return false;
+      if (view.getUint16(LongHeader.offsets.level) === 0) {
+        const records = new Records();
+        const count = Math.min(MOST_LOOKED_AT, view.getUint16(LongHeader.offsets.numrecs));
+        for (let i = 0; i < count; i++) records.take(view, LongHeader.size + 16 * i);
+        return records.startBlock.some((start) => peek(this.#reader, start, inode) === 'attributes');
+      }
+      block = getU64(view, LongHeader.size + 8 * maxNodeRecords(BTREES.bmbt, blockSize));
+    }
+    return false;
   }
 
   /**

@@ -1,16 +1,23 @@
-/** One fork of an inode under repair: read, its count settled, judged. */
-import { FORMAT, INODE_FLAG, InodeCore } from '../../../formats/inode.ts';
+/** One fork of an inode under repair: read, its count settled, judged; what it is given back is told as decisions. */
+import type { Geometry } from '../../../formats/geometry.ts';
+import { FORMAT, INODE_FLAG, InodeCore, MODE, S_IFMT } from '../../../formats/inode.ts';
 import { getU64 } from '../../../formats/struct.ts';
+import type { ClaimKind } from '../disputes/kinds.ts';
+import { rangeWords } from '../disputes/words.ts';
 import { forkOfSlot } from '../forks/extents.ts';
 import type { PlanReader } from '../forks/plan-reader.ts';
 import { type ForkReading, readFork } from '../forks/read-fork.ts';
 import { forkEnd, isPossible, type Records } from '../forks/records.ts';
-import type { BlockSearch } from './block-search.ts';
-import { type Judged, judgeFork } from './judge.ts';
-import { type LostRuns, mendLoose } from './without-register.ts';
+import type { ForkOwner } from './decisions.ts';
+import type { MendHelp } from './help.ts';
+import { asRead, type Judged, judgeFork } from './judge.ts';
+import { mendLoose } from './without-register.ts';
 import type { Witness } from './witness.ts';
 
 const at = InodeCore.offsets;
+
+/** Extents of one fork that are told one by one. */
+const MOST_TOLD = 16;
 
 /** What a fork came to. */
 export interface ForkOutcome {
@@ -20,8 +27,8 @@ export interface ForkOutcome {
   readonly treeBlocks: number;
   /** Records as the count field has to say while the fork stays as it stands. */
   readonly records: number;
-  /** Records whose blocks were found among those that nobody claims. */
-  readonly found: number;
+  /** Blocks that the inode counts and that nobody knows any more. */
+  readonly missing: number;
   readonly judged: Judged;
 }
 
@@ -30,25 +37,25 @@ export interface ForkOutcome {
  * @returns undefined when the fork holds no extents.
  */
 export function settleFork(
-  reader: PlanReader,
   slot: DataView,
   inode: number,
   attr: boolean,
-  help: { witness: Witness; search: BlockSearch; lost: LostRuns; doubted: boolean; others: number | undefined },
+  help: MendHelp & { doubted: boolean; others: number | undefined },
 ): ForkOutcome | undefined {
+  const { witness, reader } = help;
   const { geometry } = reader;
   const fork = forkOfSlot(geometry, slot, inode, attr);
   if (!fork) return undefined;
-  const { witness } = help;
-  const reading = readFork(reader, fork, () => help.search.blocksOf(inode, attr));
+  const reading = readFork(reader, fork, help.search.ofTree(inode, attr));
+  const owner = { inode, kind: forkKind(slot, attr) };
+  tellForeign(help, owner, reading);
   const wanted =
     help.others === undefined ? undefined : getU64(slot, at.nblocks) - help.others - reading.treeBlocks.length;
   settleCount(reader, reading, fork.regular, attr, wanted, witness);
   const { sizeBlocks } = fork;
   const preallocated = (slot.getUint16(at.flags) & INODE_FLAG.PREALLOC) !== 0;
-  const loose = { inode, attr, regular: fork.regular, sizeBlocks, preallocated, wanted };
-  const found = mendLoose(reader, reading, witness, help.lost, loose);
-  const judged = judgeFork(geometry, reading, witness, {
+  mendLoose(help, reading, { ...owner, attr, regular: fork.regular, sizeBlocks, preallocated, wanted });
+  let judged = judgeFork(geometry, reading, witness, {
     inode,
     attr,
     regular: fork.regular,
@@ -57,6 +64,7 @@ export function settleFork(
     doubted: help.doubted || reading.doubted || (fork.format === FORMAT.BTREE && !reading.sound),
     preallocated,
   });
+  if (!tellRestored(help, owner, reading, judged)) judged = asRead(reading);
   let blocks = 0;
   for (let i = 0; i < judged.extents.length; i++) blocks += judged.extents.blockCount[i]!;
   return {
@@ -64,9 +72,93 @@ export function settleFork(
     blocks,
     treeBlocks: reading.treeBlocks.length,
     records: reading.records.length,
-    found,
+    missing: reading.incomplete && judged.lost.length === 0 ? Math.max(0, (wanted ?? 0) - blocks) : 0,
     judged,
   };
+}
+
+function forkKind(slot: DataView, attr: boolean): ClaimKind {
+  if (attr) return 'attributes';
+  const type = slot.getUint16(at.mode) & S_IFMT;
+  return type === MODE.DIR ? 'directory' : type === MODE.SYMLINK ? 'symlink' : 'data';
+}
+
+/** Blocks that the tree led to and that are another inode's. */
+function tellForeign({ decisions, reader }: MendHelp, { inode }: ForkOwner, reading: ForkReading): void {
+  const own = reading.treeBlocks.length;
+  for (const { fsBlock, owner } of reading.foreign) {
+    const kind = 'extent-tree';
+    decisions.settle(
+      { inode, kind },
+      {
+        action: 'self-description',
+        home: [fsBlock, 1],
+        before: [fsBlock, 1],
+        evidence: [
+          `the content describes itself as a block of the extent tree of inode ${owner}: its own address, uuid and magic are right`,
+          own > 0
+            ? `${own === 1 ? 'one other block says' : `${own} other blocks say`} to be of the extent tree of inode ${inode}, ${rangeWords(reader.geometry, reading.treeBlocks[0]!, 1)} the first`
+            : `no other block says to be of the extent tree of inode ${inode}`,
+        ],
+        outcome: `inode ${owner} keeps the block; inode ${inode} has what its own blocks say (${reading.records.length} extents)`,
+        effect: 'rebuilt',
+        canStay: false,
+      },
+    );
+  }
+}
+
+/** @returns false when the fork is to be left as it was read. */
+function tellRestored(help: MendHelp, owner: ForkOwner, reading: ForkReading, judged: Judged): boolean {
+  const { geometry } = help.reader;
+  const { restored } = judged;
+  for (let i = 0; i < Math.min(restored.length, MOST_TOLD); i++) {
+    const fileBlock = restored.fileBlock[i]!;
+    const fsBlock = restored.startBlock[i]!;
+    const blockCount = restored.blockCount[i]!;
+    const where = rangeWords(geometry, fsBlock, blockCount);
+    const free = help.witness.freeBlocks(fsBlock, blockCount);
+    const was = droppedAt(geometry, judged.dropped, fileBlock, blockCount);
+    const rest = i === MOST_TOLD - 1 ? restored.length - MOST_TOLD : 0;
+    const isDone = help.decisions.settle(owner, {
+      action: 'restore',
+      home: [fsBlock, blockCount],
+      before: was,
+      fileBlock,
+      evidence: [
+        `the reverse map names ${where} as the home of inode ${owner.inode}, file block ${fileBlock}; nobody is in the way${free === 0 ? ', and free space does not have them' : ''}`,
+        instead(help, reading, was),
+      ],
+      outcome: `inode ${owner.inode} goes back to its own blocks, ${where}${rest > 0 ? `; and ${rest} more extents likewise` : ''}`,
+      effect: 'restored',
+      // The first answer is for all: half a fork is nobody's wish.
+      canStay: i === 0 && reading.sound,
+    });
+    if (!isDone) return false;
+  }
+  return true;
+}
+
+/** Blocks that a record which is not believed names for a part of a file range. */
+function droppedAt(geometry: Geometry, dropped: Records, file: number, count: number): [number, number] | undefined {
+  for (let i = 0; i < dropped.length; i++) {
+    const skip = Math.max(0, file - dropped.fileBlock[i]!);
+    const blocks =
+      Math.min(file + count, dropped.fileBlock[i]! + dropped.blockCount[i]!) - Math.max(file, dropped.fileBlock[i]!);
+    const start = dropped.startBlock[i]! + skip;
+    if (blocks > 0 && geometry.isFsRange(start, blocks)) return [start, blocks];
+  }
+  return undefined;
+}
+
+function instead(
+  { reader, witness }: MendHelp,
+  reading: ForkReading,
+  was: readonly [number, number] | undefined,
+): string {
+  if (!was) return reading.sound ? 'it has no record for them' : 'its fork is damaged and has no record for them';
+  const isFree = (witness.freeBlocks(...was) ?? 0) > 0;
+  return `its record there names ${rangeWords(reader.geometry, ...was)}, which are ${isFree ? 'free' : 'not recorded as its own'}`;
 }
 
 /**

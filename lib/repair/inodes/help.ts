@@ -1,6 +1,7 @@
 /** What everybody who mends an inode is given. */
 import type { PlanReader } from '../forks/plan-reader.ts';
 import type { BlockSearch } from './block-search.ts';
+import type { InodeDecisions } from './decisions.ts';
 import type { EntryEvidence } from './entries.ts';
 import type { LostRuns } from './without-register.ts';
 import type { Witness } from './witness.ts';
@@ -11,4 +12,5 @@ export interface MendHelp {
   readonly entries: EntryEvidence;
   readonly search: BlockSearch;
   readonly lost: LostRuns;
+  readonly decisions: InodeDecisions;
 }

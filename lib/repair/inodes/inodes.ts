@@ -10,6 +10,7 @@ import { decideChunks } from '../groups/chunks.ts';
 import { readSlot, writeSlot } from '../slot.ts';
 import type { RepairState } from '../state.ts';
 import { BlockSearch } from './block-search.ts';
+import { InodeDecisions } from './decisions.ts';
 import { InodeMender } from './mend-inode.ts';
 import { findSuspects } from './suspects.ts';
 import { LostRuns } from './without-register.ts';
@@ -24,12 +25,14 @@ export function mendInodes(state: RepairState): void {
   const { inodes, entries } = findSuspects(state);
   if (inodes.size === 0) return;
   const witness = new Witness(geometry, state.first, inodes);
+  const reader = new PlanReader(state.plan, geometry);
   const mender = new InodeMender(state, {
-    reader: new PlanReader(state.plan, geometry),
+    reader,
     witness,
     entries,
-    search: new BlockSearch(state, witness, inodes),
+    search: new BlockSearch(state, reader, witness, inodes),
     lost: new LostRuns(witness),
+    decisions: new InodeDecisions(state, witness),
   });
   let done = 0;
   // Directories before what they name, as far as numbers go: in disk order.

@@ -31,8 +31,10 @@ export interface Judged {
   readonly extents: ForkExtents;
   /** Anything is different from what stands in the inode. */
   changed: boolean;
-  /** Blocks taken over from the register or found by size. */
-  restored: number;
+  /** What the register says and the fork did not. */
+  readonly restored: Records;
+  /** What the fork says and is not believed. */
+  readonly dropped: Records;
   /** File ranges [file block, count] that a record covered and nothing covers now. */
   readonly lost: [fileBlock: number, blockCount: number][];
   /** File ranges of which it is not certain that they stand at the right place in the file. */
@@ -328,9 +330,8 @@ class Judge {
     const end = forkEnd(this.#of.attr, this.#of.regular);
     let sum = overlay(new Records(), this.#agreed, end);
     sum = overlay(sum, this.#kept, end);
-    const before = blocksOf(sum);
-    sum = overlay(sum, this.#register, end);
-    const restored = blocksOf(sum) - before;
+    const restored = left(sum, this.#register, end);
+    sum = joined(sum, restored);
     sum = overlay(sum, this.#guessed, end);
     const lost: [number, number][] = [];
     const covered = new Cover(sum);
@@ -339,14 +340,12 @@ class Judge {
         lost.push([from, count]),
       );
     }
-    const extents = new ForkExtents();
-    for (let i = 0; i < sum.length; i++) {
-      extents.push(sum.fileBlock[i]!, sum.startBlock[i]!, sum.blockCount[i]!, sum.unwritten[i]!);
-    }
+    const extents = asExtents(sum);
     return {
       extents,
       changed: !this.#reading.sound || !sameMap(records, extents),
       restored,
+      dropped: this.#dropped,
       lost,
       uncertain: this.#uncertain,
     };
@@ -367,8 +366,10 @@ function firstRow(rows: Records, file: number): number {
 }
 
 /** `base` and, in the file ranges that it leaves, `more`. The base is sorted and without overlap, and so is the result. */
-function overlay(base: Records, more: Records, end: number): Records {
-  if (more.length === 0) return base;
+const overlay = (base: Records, more: Records, end: number): Records => joined(base, left(base, more, end));
+
+/** The parts of `more` in file ranges that `base` leaves, the first of several that want the same. */
+function left(base: Records, more: Records, end: number): Records {
   const cover = new Cover(base);
   const added = new Records();
   const sorted = more.sorted();
@@ -383,8 +384,13 @@ function overlay(base: Records, more: Records, end: number): Records {
     });
     last = stop;
   }
+  return added;
+}
+
+function joined(base: Records, more: Records): Records {
+  if (more.length === 0) return base;
   const both = new Records();
-  for (const list of [base, added]) {
+  for (const list of [base, more]) {
     for (let i = 0; i < list.length; i++) {
       both.push(list.fileBlock[i]!, list.startBlock[i]!, list.blockCount[i]!, list.unwritten[i]!);
     }
@@ -450,27 +456,40 @@ class Ranges extends Gaps {
   }
 }
 
-function blocksOf(list: Records): number {
-  let sum = 0;
-  for (let i = 0; i < list.length; i++) sum += list.blockCount[i]!;
-  return sum;
-}
-
 /** Do sorted records and joined extents map the same? */
 function sameMap(records: Records, extents: ForkExtents): boolean {
-  const joined = new ForkExtents();
-  for (let i = 0; i < records.length; i++) {
-    joined.push(records.fileBlock[i]!, records.startBlock[i]!, records.blockCount[i]!, records.unwritten[i]!);
-  }
-  if (joined.length !== extents.length) return false;
-  for (let i = 0; i < joined.length; i++) {
+  const same = asExtents(records);
+  if (same.length !== extents.length) return false;
+  for (let i = 0; i < same.length; i++) {
     if (
-      joined.fileBlock[i] !== extents.fileBlock[i] ||
-      joined.startBlock[i] !== extents.startBlock[i] ||
-      joined.blockCount[i] !== extents.blockCount[i] ||
-      joined.unwritten[i] !== extents.unwritten[i]
+      same.fileBlock[i] !== extents.fileBlock[i] ||
+      same.startBlock[i] !== extents.startBlock[i] ||
+      same.blockCount[i] !== extents.blockCount[i] ||
+      same.unwritten[i] !== extents.unwritten[i]
     )
       return false;
   }
   return true;
+}
+
+/** Sorted records, those joined that go on. */
+function asExtents(records: Records): ForkExtents {
+  const extents = new ForkExtents();
+  for (let i = 0; i < records.length; i++) {
+    extents.push(records.fileBlock[i]!, records.startBlock[i]!, records.blockCount[i]!, records.unwritten[i]!);
+  }
+  return extents;
+}
+
+/** The verdict that a sound fork stays as it was read. */
+export function asRead(reading: ForkReading): Judged {
+  const none = new Records();
+  return {
+    extents: asExtents(reading.records),
+    changed: !reading.sound,
+    restored: none,
+    dropped: none,
+    lost: [],
+    uncertain: [],
+  };
 }

@@ -173,10 +173,9 @@ export class InodeMender {
 
   /** Read both forks; counts and block count follow. */
   #forks(slot: DataView, inode: number, fields: string[], wrongCrc: boolean): ForkOutcome[] {
-    const { witness, search, reader, lost } = this.#help;
     const out: ForkOutcome[] = [];
     const settle = (attr: boolean, others: number | undefined): number => {
-      const fork = settleFork(reader, slot, inode, attr, { witness, search, lost, doubted: wrongCrc, others });
+      const fork = settleFork(slot, inode, attr, { ...this.#help, doubted: wrongCrc, others });
       if (fork) out.push(fork);
       else if (attr) setAttrExtentCount(slot, 0, 0);
       else setDataExtentCount(slot, 0, 0);
@@ -216,17 +215,12 @@ export class InodeMender {
     }
   }
 
-  #tell(inode: number, { attr, found, judged }: ForkOutcome): void {
+  #tell(inode: number, { attr, missing, judged }: ForkOutcome): void {
     const { report } = this.#state;
     const name = attr ? 'attribute fork' : 'data fork';
-    if (judged.restored > 0) {
-      report.did('forks', `inode ${inode}: ${judged.restored} blocks of the ${name} taken from the reverse map`, {
-        inode,
-      });
-    }
-    if (found > 0) {
-      const text = `inode ${inode}: ${found} extents of the ${name} found among the blocks that are in use and nobody else's`;
-      report.did('forks', text, { inode });
+    if (missing > 0) {
+      const text = `inode ${inode}: ${name}: ${missing} blocks that the inode counts: a part of the extent tree is gone`;
+      report.lose('extents', text, { inode, blockCount: missing });
     }
     for (const [fileBlock, blockCount] of judged.uncertain) {
       report.lose(

@@ -106,6 +106,7 @@ function fromRegister(state: RepairState, help: MendHelp, inode: number, attr: b
     records: new Records(),
     spare: new Records(),
     treeBlocks: [],
+    foreign: [],
     sound: false,
     doubted: true,
     incomplete: true,
@@ -132,7 +133,7 @@ function unregistered(
   if (witness.registerWhole || (isFree && of.special === undefined)) return new ForkExtents();
   const directory = search.directory(inode);
   if (directory.length > 0 || of.special !== undefined) return directory;
-  const { records } = readFork(reader, { ...NO_ROOT, inode }, () => search.blocksOf(inode, false));
+  const { records } = readFork(reader, { ...NO_ROOT, inode }, search.ofTree(inode, false));
   const extents = new ForkExtents();
   const sorted = records.sorted();
   for (let i = 0; i < sorted.length; i++) {
@@ -168,7 +169,8 @@ function typeFor(help: MendHelp, inode: number, named: Named | undefined, data: 
 const asJudged = (extents: ForkExtents): Judged => ({
   extents,
   changed: true,
-  restored: 0,
+  restored: new Records(),
+  dropped: new Records(),
   lost: [],
   uncertain: [],
 });

@@ -8,9 +8,14 @@ import type { Geometry } from '../../../formats/geometry.ts';
 import type { CheckResult } from '../../check/check.ts';
 import { ExtentTable, MARK } from '../../check/claims.ts';
 import { RunList } from '../../check/rows.ts';
+import { kindOfRow } from '../disputes/kinds.ts';
+import { isTreeBlock } from '../disputes/register.ts';
 import { Records } from '../forks/records.ts';
+import type { DisputeClaimant } from '../report.ts';
 
 const TWO32 = 2 ** 32;
+/** Claimants of one range that are named. */
+const MOST_NAMED = 16;
 
 /** What the register has under the name of one fork. */
 export interface RegisteredFork {
@@ -115,6 +120,28 @@ export class Witness {
   isClaimedByAg(fsBlock: number, count: number): boolean {
     const index = this.#indexedClaims(this.#geometry.agOfFsBlock(fsBlock));
     return this.#overlaps(index, fsBlock, count, (table, row) => table.isSpecial(row));
+  }
+
+  /** Who claims these blocks, in order of blocks: the first few, as a decision names them. */
+  claimants(fsBlock: number, count: number): DisputeClaimant[] {
+    const { observed } = this.#first;
+    const agBlock = this.#geometry.agBlockOfFsBlock(fsBlock);
+    const found: DisputeClaimant[] = [];
+    this.#overlaps(this.#indexedClaims(this.#geometry.agOfFsBlock(fsBlock)), fsBlock, count, (table, row) => {
+      const kind = kindOfRow(table, row, observed!.inodes);
+      const fork = table.isSpecial(row) ? {} : { inode: table.owner(row) };
+      const skip = Math.max(0, agBlock - table.start[row]!);
+      const place = table.isForkData(row) ? { fileBlock: table.fileBlock(row) + skip } : {};
+      found.push({ kind, ...fork, ...place, outcome: kind === 'ag-tree' ? 'rebuilt' : 'keeps' });
+      return found.length === MOST_NAMED;
+    });
+    return found.reverse();
+  }
+
+  /** Does this inode claim the block for an extent tree? */
+  isTreeBlockOf(fsBlock: number, inode: number): boolean {
+    const index = this.#indexedClaims(this.#geometry.agOfFsBlock(fsBlock));
+    return this.#overlaps(index, fsBlock, 1, (table, row) => isTreeBlock(table, row) && table.owner(row) === inode);
   }
 
   /** Does anybody claim a block of the range? */
