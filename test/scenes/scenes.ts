@@ -13,6 +13,8 @@ import type { Variant, World } from './world.ts';
 export interface Promised {
   /** "action claimant=outcome ...", claimants as path and file block, in order of blocks. */
   readonly decisions?: readonly string[];
+  /** Instead of the list: all that there are have this action. */
+  readonly all?: string;
   /** Files that do not keep all their bytes: see `blocksOf`. */
   readonly files?: Readonly<Record<string, string>>;
   /** Blocks whose bytes are in lost+found. */
@@ -41,11 +43,11 @@ export class Hand {
   extent(path: string, number = 0): PlacedExtent {
     return this.stage.file(path).map.extents[number]!;
   }
-  attributes(path: string): PlacedExtent {
-    return this.stage.fork(this.inode(path), 'attr').extents[0]!;
+  attributes(path: string, number = 0): PlacedExtent {
+    return this.stage.fork(this.inode(path), 'attr').extents[number]!;
   }
-  treeBlock(path: string): number {
-    return this.stage.file(path).map.treeBlocks[0]!.fsBlock;
+  treeBlock(path: string, fork: 'data' | 'attr' = 'data'): number {
+    return this.stage.fork(this.inode(path), fork).treeBlocks[0]!.fsBlock;
   }
   start(path: string, number = 0): number {
     return this.extent(path, number).startBlock;
@@ -86,6 +88,8 @@ export class Hand {
   }
 }
 
+const hasLargeDirectoryBlocks = ({ options }: Variant): boolean =>
+  (options?.dirBlockSize ?? 0) > (options?.blockSize ?? 4096);
 const register = (variant: Variant): boolean => variant.register;
 const reflink = (variant: Variant): boolean => variant.reflink;
 
@@ -97,15 +101,6 @@ function byKind(variant: Variant, kinds: { register?: Promised; reflink: Promise
 const nothingLost =
   (...decisions: string[]): (() => Promised) =>
   () => ({ decisions });
-/** Metadata is proof enough: the file's own blocks are the only lost range of their length. */
-const withRegister =
-  (...decisions: string[]) =>
-  (variant: Variant): Promised =>
-    variant.register ? { decisions } : {};
-
-/** The extents of /frag that the extent tree of /frag2 has as well. */
-const TURNS = Array.from({ length: 60 }, (_, i) => 2 * i);
-
 export const SCENES: readonly Scene[] = [
   {
     name: 'whole',
@@ -199,7 +194,7 @@ export const SCENES: readonly Scene[] = [
         kept: ['a.0', 'a.1', 'a.2', 'a.3'],
       };
       return byKind(variant, {
-        register: { decisions: ['restore /b.0=keeps /c.0=restored'] },
+        register: { decisions: ['restore /a.0=restored', 'restore /b.0=keeps /c.0=restored'] },
         reflink: { ...without, decisions: ['share /b.0=shares /c.0=shares'] },
         bare: { ...without, decisions: ['copy /b.0=keeps /c.0=copied'] },
       });
@@ -219,37 +214,40 @@ export const SCENES: readonly Scene[] = [
     name: 'too-long',
     what: '/a has two blocks more, which are the next owner’s',
     damage: (hand) => hand.longer('/a', 2),
-    promise: () => ({ files: { '/a': '. . . . 0 0' } }),
+    promise: (variant) => ({
+      files: { '/a': '. . . . 0 0' },
+      decisions: variant.register ? [] : ['correct-extent /a.0=restored /b.0=keeps'],
+    }),
   },
   {
     name: 'free-space',
     what: '/a lies on free space',
-    damage: (hand) => hand.aim(hand.extent('/a'), 5000),
-    promise: nothingLost(),
+    damage: (hand) => hand.aim(hand.extent('/a'), hand.stage.geometry.agLength(0) - 200),
+    promise: nothingLost('restore /a.0=restored'),
   },
   {
     name: 'directory-block',
     what: '/e lies on a block of the directory /tree',
     damage: (hand) => hand.link('/e', '/tree'),
-    promise: withRegister('restore /tree.0=keeps /e.0=restored'),
+    promise: nothingLost('restore /tree.0=keeps /e.0=restored'),
   },
   {
     name: 'extent-tree',
     what: '/e lies on the extent tree of /frag',
     damage: (hand) => hand.aim(hand.extent('/e'), hand.treeBlock('/frag')),
-    promise: withRegister('restore /frag=keeps /e.0=restored'),
+    promise: nothingLost('restore /frag=keeps /e.0=restored'),
   },
   {
     name: 'attribute-leaf',
     what: '/e lies on the attributes of /named',
     damage: (hand) => hand.aim(hand.extent('/e'), hand.attributes('/named').startBlock),
-    promise: withRegister('restore /named.0=keeps /e.0=restored'),
+    promise: nothingLost('restore /named.0=keeps /e.0=restored'),
   },
   {
     name: 'symlink',
     what: '/e lies on the target of /link',
     damage: (hand) => hand.link('/e', '/link'),
-    promise: withRegister('restore /link.0=keeps /e.0=restored'),
+    promise: nothingLost('restore /link.0=keeps /e.0=restored'),
   },
   {
     name: 'inode-chunk',
@@ -258,37 +256,37 @@ export const SCENES: readonly Scene[] = [
       const { rootInode, inodesPerBlock } = hand.stage.geometry;
       hand.aim(hand.extent('/e'), rootInode / inodesPerBlock);
     },
-    promise: withRegister('restore /e.0=restored inodes=keeps'),
+    promise: nothingLost('restore /e.0=restored inodes=keeps'),
   },
   {
     name: 'ag-header',
     what: '/e lies on the headers of AG 1',
     damage: (hand) => hand.aim(hand.extent('/e'), hand.stage.geometry.fsBlock(1, 0)),
-    promise: nothingLost(),
+    promise: nothingLost('restore /e.0=restored'),
   },
   {
     name: 'log',
     what: '/d lies on the log',
     damage: (hand) => hand.aim(hand.extent('/d'), hand.stage.geometry.logStart + 100),
-    promise: withRegister('restore log=keeps /d.0=restored'),
+    promise: nothingLost('restore log=keeps /d.0=restored'),
   },
   {
     name: 'free-list',
     what: '/e lies on the free list of its AG',
     damage: (hand) => hand.aim(hand.extent('/e'), hand.freeListBlock()),
-    promise: withRegister('restore /e.0=restored ag-tree=rebuilt'),
+    promise: nothingLost('restore /e.0=restored ag-tree=rebuilt'),
   },
   {
     name: 'ag-tree',
     what: '/e lies on the free-space tree',
     damage: (hand) => hand.aim(hand.extent('/e'), hand.freeSpaceRoot()),
-    promise: withRegister('restore /e.0=restored ag-tree=rebuilt'),
+    promise: nothingLost('restore /e.0=restored ag-tree=rebuilt'),
   },
   {
     name: 'past-end',
     what: 'half of /d lies behind the end of AG 0',
     damage: (hand) => hand.aim(hand.extent('/d'), hand.stage.geometry.agLength(0) - 1),
-    promise: nothingLost(),
+    promise: nothingLost('restore /d.0=restored'),
   },
   {
     name: 'one-file',
@@ -307,34 +305,33 @@ export const SCENES: readonly Scene[] = [
     name: 'attributes-over-data',
     what: 'the attributes of /named lie on /b',
     damage: (hand) => hand.aim(hand.attributes('/named'), hand.start('/b')),
-    promise: withRegister('restore /b.0=keeps /named.0=restored'),
+    promise: nothingLost('restore /b.0=keeps /named.0=restored'),
   },
   {
     name: 'directory-over-data',
     what: 'the block of /dir lies on /b',
     damage: (hand) => hand.link('/dir', '/b'),
-    promise: withRegister('restore /b.0=keeps /dir.0=restored'),
+    promise: nothingLost('restore /b.0=keeps /dir.0=restored'),
   },
   {
     name: 'symlink-over-data',
     what: 'the target of /link lies on /b',
     damage: (hand) => hand.link('/link', '/b'),
-    promise: withRegister('restore /b.0=keeps /link.0=restored'),
+    promise: nothingLost('restore /b.0=keeps /link.0=restored'),
   },
   {
     name: 'two-directories',
     what: '/dir lies on the block of /dir2',
     damage: (hand) => hand.link('/dir', '/dir2'),
-    promise: withRegister('restore /dir.0=restored /dir2.0=keeps'),
+    promise: nothingLost('restore /dir.0=restored /dir2.0=keeps'),
   },
   {
     name: 'two-extent-trees',
     what: 'the extent tree of /frag is that of /frag2',
-    needs: register,
     damage: (hand) => {
       hand.stage.set({ kind: 'inode', inode: hand.inode('/frag') }, 'pointers[0]', hand.treeBlock('/frag2'));
     },
-    promise: () => ({ decisions: TURNS.map((block) => `restore /frag.${block}=restored /frag2.${block}=keeps`) }),
+    promise: nothingLost('self-description /frag=rebuilt /frag2=keeps'),
   },
   {
     name: 'unwritten-over-written',
@@ -407,9 +404,71 @@ export const SCENES: readonly Scene[] = [
     what: '/clone, whose own blocks are shared with /shared, lies on /b',
     needs: reflink,
     damage: (hand) => hand.link('/clone', '/b'),
-    promise: (variant) =>
-      variant.register
-        ? { decisions: ['restore /b.0=keeps /clone.0=restored'] }
-        : { decisions: ['share /b.0=shares /clone.0=shares'], files: { '/clone': 'b.0 b.1 b.2 b.3' } },
+    promise: nothingLost('restore /b.0=keeps /clone.0=restored'),
+  },
+  {
+    name: 'clone-on-free-space',
+    what: '/clone, whose own blocks are shared with /shared, lies on free space',
+    needs: reflink,
+    damage: (hand) => hand.aim(hand.extent('/clone'), hand.stage.geometry.agLength(0) - 200),
+    promise: nothingLost('restore /clone.0=restored'),
+  },
+
+  {
+    name: 'directory-middle',
+    what: '/e lies in the middle of a directory block of /tree',
+    needs: hasLargeDirectoryBlocks,
+    damage: (hand) => hand.link('/e', '/tree', 1),
+    promise: nothingLost('restore /tree.1=keeps /e.0=restored'),
+  },
+  {
+    name: 'directory-shifted',
+    what: 'the block of /dir begins one block too late',
+    needs: hasLargeDirectoryBlocks,
+    damage: (hand) => hand.aim(hand.extent('/dir'), hand.start('/dir') + 1),
+    promise: (variant) => ({
+      decisions: variant.register
+        ? ['restore /dir.1=keeps /dir.0=restored /tree.0=keeps']
+        : ['correct-extent /dir.0=restored /tree.0=keeps'],
+    }),
+  },
+  {
+    name: 'attribute-value',
+    what: '/e lies on a value of an attribute of /remote',
+    damage: (hand) => hand.aim(hand.extent('/e'), hand.attributes('/remote').startBlock + 2),
+    promise: nothingLost('restore /remote.2=keeps /e.0=restored'),
+  },
+  {
+    name: 'value-over-data',
+    what: 'the attributes of /remote, values and all, lie on /b',
+    damage: (hand) => hand.aim(hand.attributes('/remote'), hand.start('/b')),
+    promise: () => ({ all: 'restore' }),
+  },
+  {
+    name: 'attribute-tree',
+    what: '/e lies on the extent tree of the attributes of /many',
+    damage: (hand) => hand.aim(hand.extent('/e'), hand.treeBlock('/many', 'attr')),
+    promise: nothingLost('restore /many=keeps /e.0=restored'),
+  },
+  {
+    name: 'two-attribute-trees',
+    what: 'the extent tree of the attributes of /many is that of /many2',
+    damage: (hand) => {
+      const place = { kind: 'inode', inode: hand.inode('/many') } as const;
+      hand.stage.set(place, 'attr.pointers[0]', hand.treeBlock('/many2', 'attr'));
+    },
+    promise: nothingLost('self-description /many=rebuilt /many2=keeps'),
+  },
+  {
+    name: 'one-attribute-fork',
+    what: 'two extents of the attributes of /many on the same blocks',
+    damage: (hand) => hand.aim(hand.attributes('/many', 3), hand.attributes('/many', 2).startBlock),
+    promise: () => ({ all: 'restore' }),
+  },
+  {
+    name: 'attributes-over-own-data',
+    what: 'the attributes of /named lie on its own data',
+    damage: (hand) => hand.aim(hand.attributes('/named'), hand.start('/named')),
+    promise: nothingLost('restore /named.0=keeps /named.0=restored'),
   },
 ];

@@ -4,8 +4,10 @@
  *
  *   /a 4 blocks   /b 6   /c 4   /d 2   /e 1   /two: blocks 0-1 and 10-11   /pre: 4 unwritten blocks   /shared, /clone: 4 shared
  *   /frag, /frag2: extents in turns, each in an extent tree   /dir, /dir2: one directory block   /tree: a large directory
- *   /named: attributes in a leaf   /link: a long symlink
+ *   /named: attributes in a leaf   /link: a long symlink   /remote: attributes with values in blocks of their own
+ *   /many, /many2: such values in turns, each attribute fork in an extent tree
  */
+import { createHash } from 'node:crypto';
 import { ATTR } from '../../formats/attribute.ts';
 import type { Geometry } from '../../formats/geometry.ts';
 import { INODE_FLAG, MODE } from '../../formats/inode.ts';
@@ -14,7 +16,10 @@ import { insert } from '../../lib/directory/directory.ts';
 import { Fork } from '../../lib/file/fork.ts';
 import { Inode } from '../../lib/file/inode.ts';
 import { editFork } from '../../lib/file/inode-fork-blocks.ts';
+import type { MkfsOptions } from '../../lib/mkfs/options.ts';
 import { inodeOwner } from '../../lib/space/owner.ts';
+import { Editor } from '../../lib/volume/editor.ts';
+import { setXattr } from '../../lib/volume/metadata.ts';
 import type { Volume } from '../../lib/volume/volume.ts';
 import { buildAttributes } from '../../lib/xattr/build.ts';
 import { FileWorld } from '../support/file-world.ts';
@@ -25,6 +30,8 @@ export interface Variant {
   readonly dialect: 'xfs' | 'cadastre';
   readonly register: boolean;
   readonly reflink: boolean;
+  /** Beyond what it can do: sizes. */
+  readonly options?: Partial<Omit<MkfsOptions, 'dialect'>>;
 }
 
 export const VARIANTS: readonly Variant[] = [
@@ -35,6 +42,41 @@ export const VARIANTS: readonly Variant[] = [
   { name: 'xfs, bare', dialect: 'xfs', register: false, reflink: false },
 ];
 
+const MIB = 1 << 20;
+/** Blocks and directory blocks of other sizes. */
+export const RARE_VARIANTS: readonly Variant[] = [
+  {
+    name: 'xfs, blocks of 64k',
+    ...{ dialect: 'xfs', register: true, reflink: true },
+    options: { blockSize: 65536, size: 512 * MIB, logSize: 144 * MIB },
+  },
+  {
+    name: 'cadastre, blocks of 64k',
+    ...{ dialect: 'cadastre', register: true, reflink: true },
+    options: { blockSize: 65536, size: 512 * MIB, logSize: 144 * MIB },
+  },
+  {
+    name: 'xfs, bare, blocks of 1k, directory blocks of 8k',
+    ...{ dialect: 'xfs', register: false, reflink: false },
+    options: { blockSize: 1024, dirBlockSize: 8192 },
+  },
+  {
+    name: 'xfs, rmapbt, reflink, directory blocks of 16k',
+    ...{ dialect: 'xfs', register: true, reflink: true },
+    options: { dirBlockSize: 16384 },
+  },
+  {
+    name: 'xfs, reflink, directory blocks of 64k',
+    ...{ dialect: 'xfs', register: false, reflink: true },
+    options: { dirBlockSize: 65536 },
+  },
+  {
+    name: 'cadastre, blocks of 1k, directory blocks of 4k',
+    ...{ dialect: 'cadastre', register: true, reflink: true },
+    options: { blockSize: 1024, dirBlockSize: 4096 },
+  },
+];
+
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 /** Names in each of the small directories, and in the large one. */
 const SOME = 30;
@@ -43,7 +85,7 @@ const MANY = 300;
 export interface World {
   readonly device: Device;
   readonly geometry: Geometry;
-  /** Blocks of regular files as they were written: "a.0" → the bytes as a string of Latin-1. */
+  /** Blocks of regular files as they were written: "a.0" → the key of its bytes. */
   readonly written: ReadonlyMap<string, string>;
 }
 
@@ -109,13 +151,19 @@ class Builder extends FileWorld {
   }
 }
 
+const TIME = { seconds: 1_700_000_000, nanoseconds: 7 };
+/** Longest value that there may be. */
+const MOST_VALUE = 65536;
+/** Enough extents for a tree of them. */
+const VALUES = 16;
+
 /** A block's bytes as something that can be looked up. */
-export const keyOf = (block: Uint8Array): string => Buffer.from(block).toString('latin1');
+export const keyOf = (block: Uint8Array): string => createHash('sha1').update(block).digest('base64');
 
 export function makeWorld(variant: Variant): World {
-  const { dialect, register, reflink } = variant;
+  const { dialect, register, reflink, options } = variant;
   const features = dialect === 'xfs' ? { features: { rmapbt: register, reflink } } : {};
-  const world = new Builder({ dialect, size: 64 << 20, agCount: 2, logSize: 16 << 20, ...features });
+  const world = new Builder({ dialect, size: 64 * MIB, agCount: 2, logSize: 16 * MIB, ...features, ...options });
   world.file('a', 4);
   world.file('b', 6);
   world.file('c', 4);
@@ -146,6 +194,7 @@ export function makeWorld(variant: Variant): World {
   );
   world.make('link', MODE.SYMLINK | 0o777, { target: bytesOf('long/'.repeat(150)) });
   const shared = world.file('shared', 4);
+  const valued = ['remote', 'many', 'many2'].map((name) => world.file(name, 1));
   world.file('e', 1);
   if (reflink) {
     const clone = world.make('clone');
@@ -153,7 +202,21 @@ export function makeWorld(variant: Variant): World {
   }
   const problems = world.finish();
   if (problems.length > 0) throw new Error(`the world of ${variant.name} is not sound: ${problems.join('\n')}`);
+  addLargeValues(world.device, valued as [number, number, number]);
   return { device: world.device, geometry: world.geometry, written: world.written };
+}
+
+/** Values of attributes in blocks of their own, three blocks each; two of the files in turns. */
+function addLargeValues(device: Device, [remote, ...turns]: readonly [number, ...number[]]): void {
+  const editor = Editor.open(device, { now: () => TIME });
+  const length = 2 * editor.volume.geometry.blockSize + 100;
+  const store = (number: number, i: number): void => {
+    const bytes = Uint8Array.from({ length: Math.min(length, MOST_VALUE) }, (_, at) => number + i + (at >> 4));
+    setXattr(editor, number, bytesOf(`user.value ${i}`), bytes);
+  };
+  for (let i = 0; i < 3; i++) store(remote, i);
+  for (let i = 0; i < VALUES; i++) for (const number of turns) store(number, i);
+  editor.close();
 }
 
 /** Blocks of a file by name: `.` for its own, `0` for zeroes, `?` for unknown bytes, else the label of the block found. */
