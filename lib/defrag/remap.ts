@@ -196,25 +196,15 @@ export class Remapper {
     space.setChecksums(tx, to, crcs, count);
   }
 
-  /** The old blocks, neighbours together. */
+  /** The old blocks. */
   #free(tx: Transaction, done: Moves): void {
-    const { space, volume } = this.#editor;
-    const { geometry } = volume;
-    let start = -1;
-    let end = -1;
-    const release = (): void => {
-      if (end > start) space.giveBackUnowned(tx, start, end - start);
-    };
+    const starts: number[] = [];
+    const counts: number[] = [];
     done.forEachSource((from, count) => {
-      if (from === end && geometry.agBlockOfFsBlock(from) !== 0) {
-        end += count;
-        return;
-      }
-      release();
-      start = from;
-      end = from + count;
+      starts.push(from);
+      counts.push(count);
     });
-    release();
+    this.#editor.space.giveBackRuns(tx, starts, counts);
   }
 
   /** Mappings [first, behind) are those of one file, in its order. */

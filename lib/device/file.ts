@@ -1,32 +1,46 @@
 /** An image in a host file (or block device). The only device that touches Node's own modules. */
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import {
+  close,
+  closeSync,
+  fdatasync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  writeSync,
+} from 'node:fs';
 import { deviceError } from '../errors.ts';
 import type { FileHoles } from '../host/native.ts';
 import type { Device } from './device.ts';
 import { checkRange } from './range.ts';
 
 const ZERO_CHUNK = 1 << 20;
+/** Bytes written before the host is told to begin with putting them on the disk. */
+const WRITE_BEHIND = 32 << 20;
 
 export class FileDevice implements Device {
   readonly path: string;
   readonly readOnly: boolean;
   size: number;
-  #fd: number;
-
   readonly #holes: FileHoles | undefined;
+  #fd: number;
+  #behind: WriteBehind | undefined;
+  #unsent = 0;
+
   /**
    * @param mode `r` read only, `rw` read and write an existing file, `create` make it or empty it first.
+   * @param holes finds holes in files, which Node itself cannot.
    * Throws a `device` error (code of the host: ENOENT, EACCES ...) when it cannot be opened.
    */
   constructor(path: string, mode: 'r' | 'rw' | 'create', holes?: FileHoles) {
     this.path = path;
-   * @param holes finds holes in files, which Node itself cannot.
     this.readOnly = mode === 'r';
+    this.#holes = holes;
     try {
       this.#fd = openSync(path, mode === 'r' ? 'r' : mode === 'rw' ? 'r+' : 'w+', 0o644);
       this.size = sizeOf(this.#fd);
     } catch (cause) {
-    this.#holes = holes;
       throw hostError(`open ${path}`, cause);
     }
   }
@@ -39,6 +53,11 @@ export class FileDevice implements Device {
   write(offset: number, from: Uint8Array): void {
     checkRange(this.size, offset, from.length, 'write');
     this.#whole(from, (at, length) => writeSync(this.#fd, from, at, length, offset + at), 'write');
+    this.#unsent += from.length;
+    if (this.#unsent < WRITE_BEHIND) return;
+    this.#unsent = 0;
+    this.#behind ??= new WriteBehind(this.path);
+    this.#behind.start();
   }
 
   flush(): void {
@@ -72,19 +91,20 @@ export class FileDevice implements Device {
     this.size = size;
   }
 
+  dataIn(from: number, to: number): readonly [number, number] {
+    return this.#holes ? this.#holes(this.#fd, from, to) : [from, to];
+  }
+
   close(): void {
     if (this.#fd < 0) return;
     const fd = this.#fd;
     this.#fd = -1;
+    this.#behind?.end();
     try {
       closeSync(fd);
     } catch (cause) {
       throw hostError(`close ${this.path}`, cause);
     }
-  dataIn(from: number, to: number): readonly [number, number] {
-    return this.#holes ? this.#holes(this.#fd, from, to) : [from, to];
-  }
-
   }
 
   #whole(bytes: Uint8Array, step: (at: number, length: number) => number, what: string): void {
@@ -99,6 +119,40 @@ export class FileDevice implements Device {
       if (moved === 0) throw deviceError('SHORT_DEVICE', `${what} ${this.path}: the file ends early`);
       at += moved;
     }
+  }
+}
+
+/**
+ * Much that was written goes to the disk while more is computed, so that `flush` has little left to wait for. On a descriptor
+ * of its own: an error that the host reports here is reported to `flush` as well. Whether it works is nobody's concern.
+ */
+class WriteBehind {
+  readonly #fd: number;
+  #running = 0;
+  #ended = false;
+
+  constructor(path: string) {
+    let fd = -1;
+    try {
+      fd = openSync(path, 'r+');
+    } catch {
+      // The file has another name by now, or none: then everything waits for `flush`.
+    }
+    this.#fd = fd;
+  }
+
+  start(): void {
+    if (this.#fd < 0) return;
+    this.#running++;
+    fdatasync(this.#fd, () => {
+      this.#running--;
+      if (this.#ended) this.end();
+    });
+  }
+
+  end(): void {
+    this.#ended = true;
+    if (this.#running === 0 && this.#fd >= 0) close(this.#fd, () => undefined);
   }
 }
 

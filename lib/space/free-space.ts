@@ -84,42 +84,73 @@ export function takeFree(
 
 /** Give blocks back, merging with free neighbours. Throws `corrupt` FREE_TWICE when any of them is free already. */
 export function giveFree(tx: Transaction, ag: AllocationGroup, start: number, length: number): void {
+  giveFreeChain(tx, ag, [start], [length], 0);
+}
+
+/** Free extents that one chain swallows: their tree blocks must find room on the free list. */
+const CHAIN_EXTENTS = 64;
+
+/**
+ * Give runs back that come in order, as many as make one free extent together with what is free before, between and behind
+ * them:
+ *
+ *     ...[free][run][free][run][free]...   ->   one record, instead of one after each run
+ *
+ * @param first where in the lists of AG blocks and lengths to begin. @returns where to go on, after `ensureFreeList`.
+ * Throws `corrupt` FREE_TWICE when any of the blocks is free already.
+ */
+export function giveFreeChain(
+  tx: Transaction,
+  ag: AllocationGroup,
+  starts: readonly number[],
+  lengths: readonly number[],
+  first: number,
+): number {
   const cursor = ag.cursor('bnobt');
-  let newStart = start;
-  let newLength = length;
-  let leftStart = -1;
-  let rightLength = 0;
+  let start = starts[first]!;
+  let end = start;
+  let given = 0;
+  /** Start of the record that becomes the one of all; -1 while there is none. */
+  let record = -1;
   if (cursor.seekLE(start)) {
     const { startBlock, blockCount } = at(ag, cursor);
     if (startBlock + blockCount > start) throw damaged(ag, 'FREE_TWICE', 'block is already free', start, 'bnobt');
     if (startBlock + blockCount === start) {
-      leftStart = startBlock;
-      newStart = startBlock;
-      newLength += blockCount;
+      removeFromCnt(tx, ag, startBlock, blockCount);
+      record = start = startBlock;
     }
   }
-  if (cursor.valid ? cursor.next() : cursor.seekFirst()) {
+  let more = cursor.valid ? cursor.next() : cursor.seekFirst();
+  let next = first;
+  for (let swallowed = 0; swallowed < CHAIN_EXTENTS && starts[next] === end; ) {
+    const length = lengths[next++]!;
+    given += length;
+    end += length;
+    if (!more) continue;
     const { startBlock, blockCount } = at(ag, cursor);
-    if (startBlock < start + length) throw damaged(ag, 'FREE_TWICE', 'block is already free', startBlock, 'bnobt');
-    if (startBlock === start + length) {
-      rightLength = blockCount;
-      newLength += blockCount;
+    if (startBlock < end) throw damaged(ag, 'FREE_TWICE', 'block is already free', startBlock, 'bnobt');
+    if (startBlock > end) continue;
+    removeFromCnt(tx, ag, startBlock, blockCount);
+    swallowed++;
+    end += blockCount;
+    if (record < 0) {
+      record = startBlock;
+      more = cursor.next();
+    } else {
+      cursor.remove(tx);
+      more = cursor.valid;
     }
   }
-  if (rightLength > 0) {
-    removeFromCnt(tx, ag, start + length, rightLength);
-    if (leftStart >= 0) cursor.remove(tx);
-    else cursor.update(tx, write(newStart, newLength));
+  if (record < 0) cursor.insert(tx, write(start, end - start));
+  else {
+    cursor.seekEQ(record);
+    cursor.update(tx, write(start, end - start));
   }
-  if (leftStart >= 0) {
-    removeFromCnt(tx, ag, leftStart, newLength - length - rightLength);
-    cursor.seekEQ(leftStart);
-    cursor.update(tx, write(newStart, newLength));
-  } else if (rightLength === 0) cursor.insert(tx, write(start, length));
-  insertIntoCnt(tx, ag, newStart, newLength);
+  insertIntoCnt(tx, ag, start, end - start);
   const agf = ag.changeAgf(tx);
-  agf.freeblks += length;
-  if (newLength > agf.longest) agf.longest = newLength;
+  agf.freeblks += given;
+  if (end - start > agf.longest) agf.longest = end - start;
+  return next;
 }
 
 /** Length of the longest free extent, from the tree by length. */

@@ -16,7 +16,15 @@ import { corrupt, noSpace } from '../errors.ts';
 import { AllocationGroup } from './allocation-group.ts';
 import * as csum from './checksums.ts';
 import { ensureFreeList, listShortfall } from './free-list.ts';
-import { findExact, findLongest, findWhole, place as foundPlace, giveFree, takeFree } from './free-space.ts';
+import {
+  findExact,
+  findLongest,
+  findWhole,
+  place as foundPlace,
+  giveFree,
+  giveFreeChain,
+  takeFree,
+} from './free-space.ts';
 import { InodeChunks } from './inode-chunks.ts';
 import { type ForkPlace, isSpecialOwner, type Owner, placeHi, placeLo } from './owner.ts';
 import { addStaging, adjustRefcount, forEachShared, removeStaging, setRefcount, takeRefcounts } from './refcounts.ts';
@@ -236,6 +244,30 @@ export class Space {
   giveBackUnowned(tx: Transaction, fsBlock: number, blockCount: number): void {
     const ag = this.#rangeAg(tx, fsBlock, blockCount);
     this.#release(tx, ag, this.geometry.agBlockOfFsBlock(fsBlock), blockCount);
+  }
+
+  /** `giveBackUnowned` for runs in the order of the disk: those that free extents lie between cost a fraction together. */
+  giveBackRuns(tx: Transaction, fsBlocks: readonly number[], blockCounts: readonly number[]): void {
+    const { geometry } = this;
+    for (let i = 0; i < fsBlocks.length; ) {
+      const ag = this.#rangeAg(tx, fsBlocks[i]!, blockCounts[i]!);
+      const starts: number[] = [];
+      const counts: number[] = [];
+      for (; i < fsBlocks.length && geometry.agOfFsBlock(fsBlocks[i]!) === ag.number; i++) {
+        this.#rangeAg(tx, fsBlocks[i]!, blockCounts[i]!);
+        const start = geometry.agBlockOfFsBlock(fsBlocks[i]!);
+        starts.push(start);
+        counts.push(blockCounts[i]!);
+        if (geometry.features.dataChecksums) csum.removeChecksums(tx, ag, start, blockCounts[i]!);
+      }
+      for (let next = 0; next < starts.length; ) {
+        ensureFreeList(tx, ag);
+        next = giveFreeChain(tx, ag, starts, counts, next);
+      }
+      for (let k = 0; k < starts.length; k++) {
+        tx.forget(geometry.agBlockToDaddr(ag.number, starts[k]!), counts[k]! * geometry.blockSize);
+      }
+    }
   }
 
   #rangeAg(tx: BlockReader, fsBlock: number, blockCount: number): AllocationGroup {
