@@ -26,6 +26,7 @@ import type { ForkExtents } from '../pending.ts';
 import { readSlot, writeSlot } from '../slot.ts';
 import type { RepairState } from '../state.ts';
 import { freeSlot, identityScore, isUnused, mendFlags, mendIdentity } from './core.ts';
+import { CLEAR_INODE } from './decisions.ts';
 import type { Named } from './entries.ts';
 import { type ForkOutcome, settleFork } from './fork-case.ts';
 import { healBlocks, healSlot } from './heal.ts';
@@ -53,7 +54,7 @@ export class InodeMender {
 
   /** @param free the inode tree calls the slot free. */
   mend(inode: number, free: boolean): void {
-    const { plan, geometry, report } = this.#state;
+    const { plan, geometry } = this.#state;
     let slot: DataView;
     try {
       slot = readSlot(plan, geometry, inode);
@@ -68,8 +69,9 @@ export class InodeMender {
     if (healed !== undefined) wrongCrc = false;
     const named = this.#help.entries.of(inode);
     const special = specialOf(this.#state, inode);
-    if (identityScore(slot, geometry, inode) === 0 || this.#isCopy(slot, inode)) {
-      const made = remake(this.#state, this.#help, inode, { named, special, free });
+    const copyOf = this.#copied(slot, inode);
+    if (identityScore(slot, geometry, inode) === 0 || copyOf !== undefined) {
+      const made = remake(this.#state, this.#help, inode, { named, special, free, copyOf });
       this.#finish(inode, made.slot, before, [made.what], made.forks);
       return;
     }
@@ -81,13 +83,8 @@ export class InodeMender {
         this.#finish(inode, slot, before, fields, []);
         return;
       }
-      const mode = slot.getUint16(at.mode);
       freeSlot(slot, geometry, inode);
-      if (mode === 0 || free) this.#finish(inode, slot, before, [FREED], []);
-      else {
-        report.lose('inode', `inode ${inode}: nothing says what it was: cleared`, { inode });
-        this.#finish(inode, slot, before, [CLEARED], []);
-      }
+      this.#finish(inode, slot, before, [FREED], []);
       return;
     }
     const next = slot.getUint32(at.nextUnlinked);
@@ -102,11 +99,16 @@ export class InodeMender {
     this.#healBlocks(slot, inode, forks);
     if (!this.#contents(slot, inode, fields, forks)) {
       freeSlot(slot, geometry, inode);
+      this.#clear(inode, 'it is a symlink, and its target cannot be read whole: half of one could lead anywhere');
       this.#finish(inode, slot, before, [CLEARED], []);
       return;
     }
     this.#makeValid(slot, inode, forks);
     this.#finish(inode, slot, before, fields, forks);
+  }
+
+  #clear(inode: number, why: string): void {
+    this.#help.decisions.inode(inode, CLEAR_INODE, [why], `inode ${inode} is cleared`);
   }
 
   /** A wrong CRC that nothing explains: what has no other witness may not be what it was, and that is said. */
@@ -120,15 +122,15 @@ export class InodeMender {
     );
   }
 
-  /** A slot that another inode's content was written over: the other one is where it belongs, too. */
-  #isCopy(slot: DataView, inode: number): boolean {
+  /** The inode whose content was written over this slot: it is where it belongs, too. */
+  #copied(slot: DataView, inode: number): number | undefined {
     const { plan, geometry } = this.#state;
     const other = getU64(slot, at.ino);
-    if (other === inode || !geometry.isInode(other)) return false;
+    if (other === inode || !geometry.isInode(other)) return undefined;
     const own = readSlot(plan, geometry, other);
-    if (getU64(own, at.ino) !== other) return false;
-    for (let i = 0; i < geometry.inodeSize; i += 4) if (own.getUint32(i) !== slot.getUint32(i)) return false;
-    return true;
+    if (getU64(own, at.ino) !== other) return undefined;
+    for (let i = 0; i < geometry.inodeSize; i += 4) if (own.getUint32(i) !== slot.getUint32(i)) return undefined;
+    return other;
   }
 
   #isUsed(slot: DataView, inode: number, free: boolean, named: Named | undefined, special: boolean): boolean {
@@ -219,7 +221,7 @@ export class InodeMender {
     const { report } = this.#state;
     const name = attr ? 'attribute fork' : 'data fork';
     if (missing > 0) {
-      const text = `inode ${inode}: ${name}: ${missing} blocks that the inode counts: a part of the extent tree is gone`;
+      const text = `inode ${inode}: ${name}: ${missing} blocks that the inode counts, those of the tree among them: a part of the tree is gone`;
       report.lose('extents', text, { inode, blockCount: missing });
     }
     for (const [fileBlock, blockCount] of judged.uncertain) {
@@ -329,7 +331,9 @@ export class InodeMender {
       if (lost >= 0) forks.splice(lost, 1);
     }
     if (!inodeCoreFault(slot, 0, geometry, inode)) return;
+    const { field, found } = inodeCoreFault(slot, 0, geometry, inode)!;
     report.lose('inode', `inode ${inode}: cannot be made valid: cleared`, { inode });
+    this.#clear(inode, `it is not valid without its forks either: ${field} is ${found}`);
     freeSlot(slot, geometry, inode);
     forks.length = 0;
   }

@@ -10,6 +10,7 @@ import { forkEnd, isPossible, Records } from '../forks/records.ts';
 import { ForkExtents } from '../pending.ts';
 import type { RepairState } from '../state.ts';
 import { freeSlot, newCore } from './core.ts';
+import { CLEAR_INODE, REMAKE_INODE } from './decisions.ts';
 import type { Named } from './entries.ts';
 import type { MendHelp } from './help.ts';
 import { type Judged, judgeFork } from './judge.ts';
@@ -34,13 +35,18 @@ export interface Remade {
   readonly forks: readonly { attr: boolean; judged: Judged }[];
 }
 
-/** @param of what is known: the entry, the type a special inode must have, and whether the tree calls the slot free. */
-export function remake(
-  state: RepairState,
-  help: MendHelp,
-  inode: number,
-  of: { named: Named | undefined; special: number | undefined; free: boolean },
-): Remade {
+/** What is known of an inode whose slot holds nothing of it. */
+export interface Gone {
+  readonly named: Named | undefined;
+  /** The type that a special inode must have. */
+  readonly special: number | undefined;
+  /** The inode tree calls the slot free. */
+  readonly free: boolean;
+  /** The slot holds a copy of this inode. */
+  readonly copyOf: number | undefined;
+}
+
+export function remake(state: RepairState, help: MendHelp, inode: number, of: Gone): Remade {
   const { geometry, report } = state;
   const slot = new DataView(new ArrayBuffer(geometry.inodeSize));
   const registered = fromRegister(state, help, inode, false);
@@ -48,6 +54,7 @@ export function remake(
   const attr = fromRegister(state, help, inode, true);
   const type = of.special ?? typeFor(help, inode, of.named, data);
   const name = of.named ? ` ("${of.named.name}" in inode ${of.named.directory})` : '';
+  const evidence = evidenceOf(of, registered, data, attr);
   const nothing = data.length === 0 && attr.length === 0;
   const isLost =
     type === undefined ||
@@ -59,8 +66,16 @@ export function remake(
     (of.free && nothing && of.special === undefined);
   if (isLost) {
     freeSlot(slot, geometry, inode);
-    if (!of.free || of.named)
+    if (!of.free || of.named) {
       report.lose('inode', `inode ${inode}${name}: its slot holds nothing of it: cleared`, { inode });
+      evidence.push('nothing else says what it held');
+      help.decisions.inode(
+        inode,
+        CLEAR_INODE,
+        evidence,
+        `inode ${inode} is cleared; blocks that nobody claims are kept`,
+      );
+    }
     return { slot, what: FREED, forks: [] };
   }
   newCore(slot, geometry, inode, type | (type === MODE.DIR ? 0o755 : type === MODE.SYMLINK ? 0o777 : 0o600));
@@ -82,6 +97,8 @@ export function remake(
       const made = mendSymlink(state, slot, inode, data);
       if (!made) {
         freeSlot(slot, geometry, inode);
+        evidence.push('its target cannot be read whole');
+        help.decisions.inode(inode, CLEAR_INODE, evidence, `inode ${inode} is cleared`);
         return { slot, what: CLEARED, forks: [] };
       }
       setU64(slot, at.size, made.size);
@@ -93,12 +110,40 @@ export function remake(
   let blocks = 0;
   for (const { judged } of forks) for (const count of judged.extents.blockCount) blocks += count;
   setU64(slot, at.nblocks, blocks);
+  const held = blocks === 1 ? 'one block' : `${blocks} blocks`;
+  help.decisions.inode(inode, REMAKE_INODE, evidence, `inode ${inode} is made again, with ${held}`);
   report.lose(
     'inode core',
     `inode ${inode}${name}: made again from what else is known of it: owner, permissions, times and exact size are gone`,
     { inode },
   );
   return { slot, what: REMADE, forks };
+}
+
+/** What speaks for the inode, in words. */
+function evidenceOf(
+  { named, free, copyOf }: Gone,
+  registered: ForkExtents,
+  data: ForkExtents,
+  attr: ForkExtents,
+): string[] {
+  const said = [
+    copyOf === undefined
+      ? 'magic, number and uuid of the slot are wrong'
+      : `the slot holds a copy of inode ${copyOf}, which is in its own place as well`,
+  ];
+  if (named) said.push(`entry "${named.name}" of directory inode ${named.directory} names it`);
+  if (!free) said.push('the inode tree has it in use');
+  if (registered.length > 0) said.push(`the reverse map names ${counted(registered)} of data as its own`);
+  else if (data.length > 0)
+    said.push(`${counted(data)} that nobody else claims were found by what blocks say of themselves`);
+  if (attr.length > 0) said.push(`the reverse map names ${counted(attr)} of attributes as its own`);
+  return said;
+}
+
+function counted({ blockCount }: ForkExtents): string {
+  const blocks = blockCount.reduce((sum, count) => sum + count, 0);
+  return blocks === 1 ? 'one block' : `${blocks} blocks`;
 }
 
 function fromRegister(state: RepairState, help: MendHelp, inode: number, attr: boolean): ForkExtents {
