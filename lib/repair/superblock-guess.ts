@@ -258,6 +258,8 @@ function logLengths(head: Uint8Array): Variation[] {
   sb.logblocks = 0;
   const room = (sb.rootino - expectedRootInode(sb)) / 2 ** sb.inopblog;
   const out: Variation[] = [];
+  // Beyond what a block number holds, counting down by one would not even move.
+  if (!(room < 2 ** 31)) return out;
   // Without a log the first chunk is aligned as well: that may hide as much again.
   for (let count = room + sb.inoalignmt; count > room - 2 * Math.max(1, sb.inoalignmt) && count > 0; count--) {
     if (Number.isInteger(count)) out.push(['logblocks', (to) => Object.assign(to, { logblocks: count })]);
