@@ -42,7 +42,6 @@ export class Carry {
   readonly #staleChunks: Uint8Array;
   /** By AG, 1: claims and trees are the very same. */
   readonly #same: Uint8Array;
-  #nextDirectory = 0;
 
   /** Undefined: everything has to be read. */
   static of({ result, changed }: Earlier): Carry | undefined {
@@ -205,10 +204,7 @@ export class Carry {
     const { context, trees } = this.before;
     const { rmapbt, dataChecksums } = context.geometry.features;
     if (rmapbt && trees[ag]!.seen.rmapbt?.complete === true && !dataChecksums) return true;
-    return (
-      context.claimsComplete &&
-      !this.before.inodes.state.some((state) => (state & (STATE.unreadable | STATE.partial)) !== 0)
-    );
+    return context.claimsComplete && !this.before.inodes.hasAny(STATE.unreadable | STATE.partial);
   }
 
   /** Nothing in an AG is new that could be compared. */
@@ -216,18 +212,13 @@ export class Carry {
     return this.#same[ag] === 1;
   }
 
-  /**
-   * The entries of a directory, if they are as they were: its number in the log of the earlier check. Directories must be
-   * asked for in ascending order.
-   */
+  /** The entries of a directory, if they are as they were: its number in the log of the earlier check. */
   findEntries(directory: number): number | undefined {
-    const { inodes, entries } = this.before;
-    while (this.#nextDirectory < entries!.directoryCount && entries!.directory(this.#nextDirectory) < directory) {
-      this.#nextDirectory++;
-    }
-    if (entries!.directory(this.#nextDirectory) !== directory) return undefined;
-    const index = inodes.indexOf(directory);
-    return this.#staleChunks[Math.floor(index / CHUNK)] === 0 ? this.#nextDirectory : undefined;
+    const entries = this.before.entries!;
+    const i = entries.find(directory);
+    if (i === undefined) return undefined;
+    const index = this.before.inodes.indexOf(directory);
+    return this.#staleChunks[Math.floor(index / CHUNK)] === 0 ? i : undefined;
   }
 }
 

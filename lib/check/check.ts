@@ -187,7 +187,7 @@ function compareAgs(
 ): void {
   const { geometry, claims } = context;
   const { features } = geometry;
-  const inodesReadable = !inodes.state.some((state) => (state & (STATE.unreadable | STATE.partial)) !== 0);
+  const inodesReadable = !inodes.hasAny(STATE.unreadable | STATE.partial);
   const sums: ImageSums = { icount: 0, ifree: 0, fdblocks: 0 };
   for (let ag = 0; ag < geometry.agCount; ag++) {
     context.step('blocks', ag, geometry.agCount);

@@ -4,7 +4,7 @@
  */
 const TYPES = 256;
 
-/** Directories in the order in which they were read: that of the inode table. */
+/** Directories in the order of their inode numbers, which is that of the inode table. */
 export class EntryLog {
   /** Inode numbers of the directories, and their "..". */
   readonly #directories: number[] = [];
@@ -34,8 +34,16 @@ export class EntryLog {
     this.#length = this.#firsts[this.#firsts.length - 1]!;
   }
 
-  get directoryCount(): number {
-    return this.#directories.length;
+  /** Number of a directory in the log. */
+  find(directory: number): number | undefined {
+    let low = 0;
+    let high = this.#directories.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#directories[middle]! < directory) low = middle + 1;
+      else high = middle;
+    }
+    return this.#directories[low] === directory ? low : undefined;
   }
 
   directory(i: number): number {

@@ -115,6 +115,13 @@ export class InodeTable {
     return this.state.length;
   }
 
+  /** Is any of these bits set for anybody? */
+  hasAny(bits: number): boolean {
+    const { state } = this;
+    for (let index = 0; index < state.length; index++) if ((state[index]! & bits) !== 0) return true;
+    return false;
+  }
+
   /** Index of an inode number, or NONE when no chunk holds it. */
   indexOf(inode: number): number {
     const { geometry } = this;

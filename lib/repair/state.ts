@@ -73,6 +73,7 @@ export class RepairState {
     return this.#chunks;
   }
   set chunks(lists: readonly ChunkList[] | undefined) {
+    if (lists === this.#chunks) return;
     this.#chunks = lists;
     this.#observed = undefined;
     this.#forgetFree();

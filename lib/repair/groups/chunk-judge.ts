@@ -18,7 +18,6 @@ import { DirectoryObserver } from '../../check/observe/directories.ts';
 import { ProblemLog } from '../../check/problems.ts';
 import { RunList } from '../../check/rows.ts';
 import type { RepairState } from '../state.ts';
-import { observeClaims } from './observe.ts';
 import { cover, touches } from './runs.ts';
 
 /** Ascending by AG and start. */
@@ -28,15 +27,16 @@ export interface FoundChunk {
   readonly start: number;
 }
 
-/** The lists without the chunks that do not count. */
+/** The lists without the chunks that do not count. What is observed for that stays the state's, if all of them do. */
 export function judgeChunks(
   state: RepairState,
   lists: readonly ChunkList[],
   found: readonly FoundChunk[],
 ): readonly ChunkList[] {
-  const { plan, geometry, first, report } = state;
+  const { plan, geometry, report } = state;
   // Chunks are decided before anything changes on the plan.
-  const { tables, inodes } = observeClaims({ plan, geometry, first, chunks: lists, pending: [], changed: new Set() });
+  state.chunks = lists;
+  const { tables, inodes } = state.claims;
   // Directories are read when it matters who is named: that takes as long as a third of a check.
   let areNamesRead = false;
   const isNamed = (index: number): boolean => {
@@ -71,6 +71,7 @@ export function judgeChunks(
     const text = `${used.length} inodes at inode ${number} were left behind in blocks that belong to others: not taken for live ones`;
     if (used.length > 0) report.did('inodes', text, { ag });
   }
+  if (dropped.every(({ size }) => size === 0)) return lists;
   return lists.map((list, ag) => (dropped[ag]!.size === 0 ? list : without(list, dropped[ag]!)));
 }
 

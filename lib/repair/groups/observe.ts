@@ -27,6 +27,8 @@ export interface Claims {
   readonly inodes: InodeTable;
   /** AGs in which somebody claims something else than when the pass began. */
   readonly changedAgs: ReadonlySet<number>;
+  /** Inodes that a check would find fault with, among those that were looked at now. */
+  readonly faulty: ReadonlySet<number>;
 }
 
 export interface ClaimsRequest {
@@ -116,7 +118,8 @@ function withChanges(request: ClaimsRequest, observed: Observed, stale: Stale, k
   const context = quietContext(plan, geometry);
   const some = scanStale(context, observed.inodes, stale);
   const inodes = carriedOver(observed.inodes, some, stale);
-  if (stale.isNobody) return { tables: kept, inodes, changedAgs: new Set() };
+  const faulty = new Set(context.problems.damaged.inodes.keys());
+  if (stale.isNobody) return { tables: kept, inodes, changedAgs: new Set(), faulty };
   const isPending = pendingRows(request.pending, geometry);
   const changedAgs = new Set<number>();
   const tables = kept.map((rows, ag) => {
@@ -129,7 +132,7 @@ function withChanges(request: ClaimsRequest, observed: Observed, stale: Stale, k
     if (!sameRows(gone, fresh)) changedAgs.add(ag);
     return fresh.length === 0 ? rows : merged(rows, fresh);
   });
-  return { tables, inodes, changedAgs };
+  return { tables, inodes, changedAgs, faulty };
 }
 
 /** Look at AGs with other chunks, and elsewhere at the chunks that hold changed inodes. */
@@ -219,21 +222,19 @@ function observeAll({ plan, geometry, first, chunks, pending }: ClaimsRequest): 
     if (!then || !sameRows(then, table)) changedAgs.add(ag);
     return table;
   });
-  return { tables, inodes, changedAgs };
+  return { tables, inodes, changedAgs, faulty: new Set(context.problems.damaged.inodes.keys()) };
 }
 
 const emptyLists = (geometry: Geometry): ChunkList[] => Array.from({ length: geometry.agCount }, () => new ChunkList());
 
-/** A context that reports nothing: what is wrong was reported by the first check. */
+/** A context that only says whom it finds fault with: what is wrong was reported by the first check. */
 function quietContext(plan: Device, geometry: Geometry): CheckContext {
-  return new CheckContext(plan, geometry, new ProblemLog(0), {});
+  return new CheckContext(plan, geometry, new ProblemLog(0, Number.POSITIVE_INFINITY), {});
 }
 
 function observeInodes(context: CheckContext, table: InodeTable): void {
   const observer = new InodeObserver(context, table, new Counts());
-  context.problems.mute(() => {
-    for (let ag = 0; ag < context.geometry.agCount; ag++) observer.run(ag);
-  });
+  for (let ag = 0; ag < context.geometry.agCount; ag++) observer.run(ag);
 }
 
 /** Is this row one of a pending fork? (There should be none on the plan, but an inode that nobody blanked must not count twice.) */

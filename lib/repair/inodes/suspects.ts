@@ -5,12 +5,8 @@
 
 import { type ExtentTable, MARK } from '../../check/claims.ts';
 import { freeExtents } from '../../check/compare/counters.ts';
-import { CheckContext } from '../../check/context.ts';
-import { Counts } from '../../check/counts.ts';
 import { AG_DAMAGE } from '../../check/damaged.ts';
 import { ChunkList, InodeTable, NONE } from '../../check/inode-table.ts';
-import { InodeObserver } from '../../check/observe/inodes.ts';
-import { ProblemLog } from '../../check/problems.ts';
 import { picked } from '../../check/tables.ts';
 import type { RepairState } from '../state.ts';
 import { EntryEvidence } from './entries.ts';
@@ -79,7 +75,7 @@ function claimsOnFree(
 
 /** What is wrong in chunks that the check's inode table does not have; returns how many chunks those are. */
 function unknownChunks(state: RepairState, chunks: readonly ChunkList[], into: Set<number>): number {
-  const { geometry, first, plan } = state;
+  const { geometry, first } = state;
   let found = 0;
   const unknown = chunks.map((list, ag) => {
     const some = new ChunkList();
@@ -95,18 +91,24 @@ function unknownChunks(state: RepairState, chunks: readonly ChunkList[], into: S
     return some;
   });
   if (found === 0) return 0;
-  // Looked at as the check would have done: thousands of sound inodes need no mending because nobody listed them.
-  const context = new CheckContext(plan, geometry, new ProblemLog(0, Number.POSITIVE_INFINITY), {});
+  // As a check would find: thousands of sound inodes need no mending because nobody listed them.
+  const { tables, faulty } = state.claims;
+  for (const inode of faulty) into.add(inode);
   const table = new InodeTable(geometry, unknown, true);
-  const observer = new InodeObserver(context, table, new Counts());
-  for (let ag = 0; ag < geometry.agCount; ag++) observer.run(ag);
-  for (const inode of context.problems.damaged.inodes.keys()) into.add(inode);
+  const isTheirs = (rows: ExtentTable, row: number): boolean => {
+    if (rows.isSpecial(row)) return false;
+    const owner = rows.owner(row);
+    return (unknown[geometry.agOfInode(owner)]?.length ?? 0) > 0 && table.indexOf(owner) !== NONE;
+  };
   for (let ag = 0; ag < geometry.agCount; ag++) {
     const recorded = first.observed?.context.recorded[ag];
     if (!recorded || recorded.length === 0) continue;
-    const theirs = picked(recorded, (row) => !recorded.isSpecial(row) && table.indexOf(recorded.owner(row)) !== NONE);
-    context.claims[ag]!.sort();
-    differing(context.claims[ag]!, theirs, into);
+    const claims = tables[ag]!;
+    differing(
+      picked(claims, (row) => isTheirs(claims, row)),
+      picked(recorded, (row) => isTheirs(recorded, row)),
+      into,
+    );
   }
   return found;
 }

@@ -4,6 +4,8 @@
  * everybody who changes entries.
  */
 import { FTYPE, ftypeOfMode, MODE, S_IFMT } from '../../../formats/inode.ts';
+import type { Carry } from '../../check/carry.ts';
+import type { EntryLog } from '../../check/entry-log.ts';
 import { type InodeTable, NONE, STATE } from '../../check/inode-table.ts';
 import { forEachEntry, parentOf } from '../../directory/directory.ts';
 import { readFork } from '../../file/inode-fork-blocks.ts';
@@ -65,12 +67,15 @@ export class Census {
     return (state[index]! & STATE.used) !== 0 && (mode[index]! & S_IFMT) === MODE.DIR;
   }
 
-  /** Read all directories. */
-  run(shop: Workshop): void {
+  /** Read all directories. @param carry has the entries of those that are as the check saw them. */
+  run(shop: Workshop, carry: Carry | undefined): void {
     const { state } = this.table;
     for (let index = 0; index < state.length; index++) {
       if ((state[index]! & STATE.unreadable) !== 0) this.complete = false;
-      else if (this.isDirectory(index)) this.#directory(shop, index);
+      else if (this.isDirectory(index)) {
+        const known = carry?.findEntries(this.table.numberOf(index));
+        if (known === undefined || !this.#known(index, carry!.before.entries!, known)) this.#directory(shop, index);
+      }
     }
     this.#weak();
     this.#isOver = true;
@@ -86,6 +91,29 @@ export class Census {
       if (table.parent[target] === NONE && !isRoot) this.count(table.indexOf(directory), target);
       else this.mistaken.push({ directory, name, ftype, inode, stands: true, mistaken: true });
     }
+  }
+
+  /** Entries that are known without their names; false, and nothing counted, when one of them does not fit. */
+  #known(index: number, entries: EntryLog, i: number): boolean {
+    const { table } = this;
+    const { state, mode, parent, geometry } = table;
+    const directories: number[] = [];
+    let fits = true;
+    entries.forEachEntry(i, (inode, ftype) => {
+      const target = fits ? table.indexOf(inode) : NONE;
+      fits &&= target !== NONE && (state[target]! & STATE.used) !== 0 && ftypeOfMode(mode[target]!) === ftype;
+      if (!fits || ftype !== FTYPE.DIR) return;
+      fits = parent[target] === NONE && inode !== geometry.rootInode;
+      if (!fits) return;
+      parent[target] = index;
+      directories.push(target);
+    });
+    for (const target of directories) parent[target] = NONE;
+    if (!fits) return false;
+    const up = table.indexOf(entries.parent(i));
+    if (up !== NONE && this.isDirectory(up)) this.up[index] = up;
+    entries.forEachEntry(i, (inode) => this.count(index, table.indexOf(inode)));
+    return true;
   }
 
   #directory(shop: Workshop, index: number): void {

@@ -6,14 +6,18 @@ import { INODE_MAGIC, InodeCore } from '../../../formats/inode.ts';
 import { inodeCoreFault } from '../../../formats/inode-verify.ts';
 import { NULL64 } from '../../../formats/struct.ts';
 import { Superblock } from '../../../formats/superblock.ts';
+import type { Carry } from '../../check/carry.ts';
 import { CHUNK, ChunkList, InodeTable, NONE, STATE } from '../../check/inode-table.ts';
 import { ChunkRecord } from '../../space/inode-records.ts';
 import { attempt, type Workshop } from './workshop.ts';
 
 const at = InodeCore.offsets;
 
-/** The table; `complete` when all inode trees could be read. */
-export function readInodes(shop: Workshop): InodeTable {
+/**
+ * The table; `complete` when all inode trees could be read.
+ * @param carry what the check saw of chunks that have not changed.
+ */
+export function readInodes(shop: Workshop, carry: Carry | undefined): InodeTable {
   const { geometry, space, tx } = shop;
   const record = new ChunkRecord(geometry);
   let complete = true;
@@ -35,18 +39,19 @@ export function readInodes(shop: Workshop): InodeTable {
     lists.push(list);
   }
   const table = new InodeTable(geometry, lists, complete);
-  for (let ag = 0; ag < geometry.agCount; ag++) readAg(shop, table, ag);
+  for (let ag = 0; ag < geometry.agCount; ag++) readAg(shop, table, ag, carry?.takeChunks(table, ag));
   markSpecial(shop, table);
   return table;
 }
 
-function readAg(shop: Workshop, table: InodeTable, ag: number): void {
+function readAg(shop: Workshop, table: InodeTable, ag: number, known: Uint8Array | undefined): void {
   const { geometry } = shop;
   const { inodeSize } = geometry;
   const list = table.chunks[ag]!;
   const bytes = new Uint8Array(CHUNK * inodeSize);
   const view = new DataView(bytes.buffer);
   for (let chunk = 0; chunk < list.length; chunk++) {
+    if (known?.[chunk] === 1) continue;
     const start = list.start[chunk]!;
     const first = (table.firstChunk[ag]! + chunk) * CHUNK;
     // Holes may lie behind the end of the AG: what exists is read piece by piece.

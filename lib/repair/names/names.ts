@@ -8,11 +8,13 @@
  * Only what the check named is looked at; the census is taken only when somebody's names may be wrong.
  */
 import { FTYPE, ftypeOfMode, INODE_FLAG2, MODE, S_IFMT } from '../../../formats/inode.ts';
+import { Carry } from '../../check/carry.ts';
 import { AG_DAMAGE, INODE_DAMAGE } from '../../check/damaged.ts';
 import { type InodeTable, NONE, STATE } from '../../check/inode-table.ts';
 import { Fork } from '../../file/fork.ts';
 import type { Inode } from '../../file/inode.ts';
 import { showPath } from '../../volume/path.ts';
+import { changedBlocks } from '../plan-device.ts';
 import type { RepairState } from '../state.ts';
 import { mendAttributes } from './attributes.ts';
 import { Census, type NamelessEntry } from './census.ts';
@@ -64,11 +66,14 @@ class NameStage {
     for (const number of this.#suspects) mendAttributes(shop, number);
     if (!this.#concernsNames()) return;
     shop.toPlan();
-    const table = readInodes(shop);
+    const { plan, first } = shop.state;
+    // Directories that are written anew from here on are none of those it knows: something speaks against them.
+    const carry = Carry.of({ result: first, changed: changedBlocks(plan, shop.geometry) });
+    const table = readInodes(shop, carry);
     const looked = this.#doubtful(table);
     let mended = mendDirectories(shop, table, looked);
     let census = new Census(table);
-    census.run(shop);
+    census.run(shop, carry);
     if (!census.complete && looked) {
       // Somebody nobody suspected: look at all.
       const more = mendDirectories(shop, table, undefined);
@@ -79,7 +84,7 @@ class NameStage {
       census = new Census(table);
       table.counted.fill(0);
       table.parent.fill(NONE);
-      census.run(shop);
+      census.run(shop, carry);
     }
     this.#settle(census, mended);
   }
@@ -155,7 +160,7 @@ class NameStage {
     const lostFound = new LostFound(shop, census);
     for (const index of orphans) {
       const number = table.numberOf(index);
-      lostFound.add(index, names.get(number) ?? parentPointers(shop, number)[0]?.name);
+      lostFound.add(index, names.get(number) ?? this.#pointedName(number));
     }
     keepRanges(shop, lostFound);
     if (census.complete) mendLinks(shop, census, lostFound.placed, anyLost);
@@ -163,6 +168,12 @@ class NameStage {
     if (shop.geometry.features.parent && census.complete) {
       mendParentPointers(shop, census, new Set([...this.#suspects, ...census.touched]));
     }
+  }
+
+  /** The name that an inode's first parent pointer says it had. */
+  #pointedName(number: number): Uint8Array | undefined {
+    const shop = this.#shop;
+    return shop.geometry.features.parent ? parentPointers(shop, number)[0]?.name : undefined;
   }
 
   /** Indexes of inodes in use that no entry names; deleted ones that only wait to be freed are freed. */
