@@ -88,6 +88,8 @@ export const VERSION = {
   ASCII_CI: 0x4000,
   MOREBITS: 0x8000,
 } as const;
+/** Bits of qflags that say that usage was counted, by user, group and project; without them the kernel counts at the next mount. */
+export const QUOTA_CHECKED = 0x0004 | 0x0020 | 0x0100 | 0x0400;
 /** Bits that every v5 superblock must carry. */
 export const VERSION_REQUIRED =
   VERSION.NLINK | VERSION.ALIGN | VERSION.LOGV2 | VERSION.EXTFLG | VERSION.DIRV2 | VERSION.MOREBITS;

@@ -12,7 +12,7 @@
  * 2. Reading commands run it on an overlay; nothing here knows.
  */
 import type { Geometry } from '../../formats/geometry.ts';
-import { LOG_INCOMPAT, Superblock, VERSION } from '../../formats/superblock.ts';
+import { LOG_INCOMPAT, QUOTA_CHECKED, Superblock, VERSION } from '../../formats/superblock.ts';
 import { SUPERBLOCK_TYPE } from '../../formats/superblock-verify.ts';
 import { BufferCache } from '../buffer/cache.ts';
 import type { Device } from '../device/device.ts';
@@ -28,9 +28,6 @@ import { RecoveryContext } from './context.ts';
 import { sealDirectoryPieces } from './directory-pieces.ts';
 import { finishIntents } from './intents.ts';
 import { freeStaging, freeUnlinked } from './leftovers.ts';
-
-/** Bits of qflags that say "usage was counted". */
-const QUOTA_CHECKED = 0x0004 | 0x0020 | 0x0100 | 0x0400;
 
 /** What a recovery did. */
 export interface RecoveryReport {

@@ -29,6 +29,7 @@ import { planFreshLog, planLog } from './log.ts';
 import { cutLostTail } from './lost-tail.ts';
 import { mendNames } from './names/names.ts';
 import { changedBlocks, PlanDevice } from './plan-device.ts';
+import { recountQuota } from './quota.ts';
 import { RepairReport, type RepairResult } from './report.ts';
 import { readSlot } from './slot.ts';
 import { type RepairOptions, RepairState } from './state.ts';
@@ -84,6 +85,7 @@ class Repair {
     }
     const plan = new PlanDevice(base, true);
     dropWildLsns(plan, geometry, first, this.#report);
+    if (!first.clean) recountQuota(plan, geometry, this.#report);
     const begun = first;
     let passes = 0;
     while (!first.clean && first.observed && passes < MOST_PASSES) {

@@ -13,7 +13,7 @@ import { Geometry } from '../../formats/geometry.ts';
 import { InodeCore, MODE, S_IFMT } from '../../formats/inode.ts';
 import { inodeCoreFault } from '../../formats/inode-verify.ts';
 import { NULL64 } from '../../formats/struct.ts';
-import { INCOMPAT, Superblock, VERSION } from '../../formats/superblock.ts';
+import { INCOMPAT, QUOTA_CHECKED, Superblock, VERSION } from '../../formats/superblock.ts';
 import {
   dialectOfMagic,
   expectedRootInode,
@@ -426,6 +426,7 @@ function finish(device: Device, sector: Uint8Array, head: Uint8Array, found: rea
     if (inode === 0 || inode === NULL64 || isFile(device, geometry, inode)) continue;
     changes.push(`the superblock's ${field} was ${inode}, which is no file: there is none now`);
     sb[field] = NULL64;
+    sb.qflags &= ~QUOTA_CHECKED;
   }
   sealCrc(bytes, Superblock.offsets.crc);
   const imageBytes = sb.dblocks * sb.blocksize;

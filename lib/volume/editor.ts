@@ -6,7 +6,7 @@
  *    whole is built without a name and named by the last step.
  * 3. Durable is what was committed before the last `sync`, `close` or automatic checkpoint.
  */
-import { Superblock, VERSION } from '../../formats/superblock.ts';
+import { QUOTA_CHECKED, Superblock, VERSION } from '../../formats/superblock.ts';
 import { SUPERBLOCK_TYPE } from '../../formats/superblock-verify.ts';
 import type { Time } from '../../formats/time.ts';
 import type { Transaction } from '../buffer/transaction.ts';
@@ -20,9 +20,6 @@ import { readLogState } from '../journal/log-reader.ts';
 import type { JournalTransaction } from '../journal/transaction.ts';
 import type { Space } from '../space/space.ts';
 import { Volume, type VolumeOptions } from './volume.ts';
-
-/** Bits of qflags that say "usage was counted": cleared, so that the next mount counts again. */
-const QUOTA_CHECKED = 0x0004 | 0x0020 | 0x0100 | 0x0400;
 
 /** Extents and the like that one transaction of a chain deals with: some hundred KiB of log at worst. */
 const STEP_UNITS = 64;

@@ -4,6 +4,7 @@
  */
 import { type CheckResult, check } from '../../lib/check/check.ts';
 import { damage, type FieldChange } from '../../lib/damage/damage.ts';
+import { playScene } from '../../lib/damage/scenes/scenes.ts';
 import type { Device } from '../../lib/device/device.ts';
 import { OverlayDevice } from '../../lib/device/overlay.ts';
 import { CadastreError } from '../../lib/errors.ts';
@@ -130,4 +131,25 @@ export function failureReport(judged: readonly Judged[]): string {
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([structure, lines]) => `## ${structure} (${lines.length})\n${lines.join('\n')}\n`)
     .join('\n');
+}
+
+/** Scenes that take bytes of files away for good: only the image must come out sound. */
+const LOSSY = /^(wipe-|cut|swapped-blocks|misdirected-write|file-past-ag-end|lost-)/;
+
+/** Play a scene on a copy of the image, repair it, judge. Undefined: the image has no stage for it. */
+export function repairScene(
+  image: DamageImage,
+  scene: string,
+  seed: number,
+): { readonly device: Device; readonly failures: readonly string[] } | undefined {
+  const device = new OverlayDevice(image.device);
+  const failures: string[] = [];
+  try {
+    const involved = new Set(playScene(device, image.geometry, scene, { seed }).paths);
+    repairAndCompare(image, device, failures, LOSSY.test(scene) ? () => true : ({ path }) => involved.has(path));
+  } catch (error) {
+    if (error instanceof CadastreError && error.code === 'SCENE_IMPOSSIBLE') return undefined;
+    throw error;
+  }
+  return { device, failures };
 }

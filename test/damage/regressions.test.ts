@@ -21,6 +21,7 @@ const leaf: Place = { kind: 'attr', inode: image.inodes.get('/node-attributes')!
 
 const CASES: readonly (readonly [what: string, place: Place, field: string, verb: Verb])[] = [
   ['the kernel says DAX of files and directories only', inode('/device'), 'flags2.dax', 'add'],
+  ['a file in a realtime section that is not there', inode('/plain-10'), 'flags', 'last'],
   ['flags of the realtime bitmap, and of directories', inode('/symlink'), 'flags', 'ones'],
   [
     'a hint that a free inode cannot have been left with',
