@@ -24,8 +24,9 @@ const CASES: readonly (readonly [
       damage(device, image.geometry, {
         place: { kind: 'superblock', ag: 0 },
         field: 'rootino',
-        verb: 'first',
-        crc: 'fix',
+        verb: 'value',
+        value: 1n << 57n,
+        crc: 'keep',
       });
       loseCopies(device, image);
     },
