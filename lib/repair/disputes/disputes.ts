@@ -47,7 +47,7 @@ export function settleDisputes(state: RepairState): void {
   const suspects = evidence.claims.tables.map((_, ag) =>
     ags.includes(ag) ? suspectRows(evidence, ag) : new Set<number>(),
   );
-  const anyoneGone = dropped.some(({ what }) => what === 'inode');
+  const anyoneGone = dropped.some(({ what }) => what !== 'extents');
   const moves = findMoves(evidence, suspects, anyoneGone);
   new Settlement(state, evidence, dropped).run(ags, moves);
 }
@@ -56,7 +56,10 @@ export function settleDisputes(state: RepairState): void {
 function lossesBefore({ report, first, geometry }: RepairState): Loss[] {
   if (geometry.features.rmapbt && first.observed!.trees.every(({ seen }) => seen.rmapbt?.complete)) return [];
   return report.losses.filter(({ what, inode, blockCount }) => {
-    return inode !== undefined && (what === 'inode' || (what === 'extents' && blockCount));
+    return (
+      inode !== undefined &&
+      (what === 'inode' || (what === 'data' && !blockCount) || (what === 'extents' && blockCount))
+    );
   });
 }
 

@@ -1,10 +1,18 @@
 /**
- * Blocks that say whose they are and that nobody points at any more: of extent trees and of directories. The register names
- * them; where there is none, all blocks that are not free are looked through once, and those that say they belong to one of
- * the damaged inodes are remembered.
+ * Blocks that say whose they are and that nobody points at any more: of extent trees, directories, symlinks and attributes. The
+ * register names them; where there is none, all blocks that are not free are looked through once, and those that say they
+ * belong to one of the damaged inodes are remembered. An inode that is gone gets its forks from them.
  */
-import { checkBlock } from '../../../formats/block-type.ts';
+import {
+  ATTR_LEAF,
+  ATTR_LEAF_MAGIC,
+  ATTR_REMOTE,
+  ATTR_REMOTE_MAGIC,
+  AttrRemoteHeader,
+} from '../../../formats/attribute.ts';
+import { type BlockType, checkBlock } from '../../../formats/block-type.ts';
 import { BTREES, LongHeader, maxNodeRecords } from '../../../formats/btree-blocks.ts';
+import { DaHeader } from '../../../formats/da.ts';
 import {
   DIR_BLOCK,
   DIR_BLOCK_MAGIC,
@@ -14,6 +22,14 @@ import {
   DirDataHeader,
 } from '../../../formats/directory.ts';
 import { getU64 } from '../../../formats/struct.ts';
+import {
+  MAX_SYMLINK,
+  SYMLINK,
+  SYMLINK_MAGIC,
+  SymlinkHeader,
+  symlinkBlocks,
+  symlinkPayload,
+} from '../../../formats/symlink.ts';
 import { CadastreError } from '../../errors.ts';
 import type { PlanReader } from '../forks/plan-reader.ts';
 import type { TreeEvidence } from '../forks/read-fork.ts';
@@ -21,6 +37,7 @@ import { Records } from '../forks/records.ts';
 import { coveredBy, touches } from '../groups/runs.ts';
 import { ForkExtents } from '../pending.ts';
 import type { RepairState } from '../state.ts';
+import { type AttributeBlock, goneAttributes } from './gone-attributes.ts';
 import { peek } from './peek.ts';
 import type { Witness } from './witness.ts';
 
@@ -29,6 +46,38 @@ const PIECE = 1 << 20;
 const MOST_LEVELS = 10;
 const MOST_LOOKED_AT = 8;
 const { offsets } = DirDataHeader;
+
+/** A header that says whose a block is: where it has the owner and the own address. */
+interface Header {
+  readonly kind: 'tree' | 'directory' | 'symlink' | 'attributes';
+  readonly owner: number;
+  readonly blkno: number;
+}
+
+const TREE: Header = { kind: 'tree', owner: LongHeader.offsets.owner, blkno: LongHeader.offsets.blkno };
+const DIRECTORY: Header = { kind: 'directory', owner: offsets.owner, blkno: offsets.blkno };
+const LINK: Header = { kind: 'symlink', owner: SymlinkHeader.offsets.owner, blkno: SymlinkHeader.offsets.blkno };
+const VALUE: Header = {
+  kind: 'attributes',
+  owner: AttrRemoteHeader.offsets.owner,
+  blkno: AttrRemoteHeader.offsets.blkno,
+};
+const LEAF: Header = { kind: 'attributes', owner: DaHeader.offsets.owner, blkno: DaHeader.offsets.blkno };
+const BY_MAGIC = new Map<number, Header>([
+  [BTREES.bmbt.magic, TREE],
+  [DIR_BLOCK_MAGIC, DIRECTORY],
+  [DIR_DATA_MAGIC, DIRECTORY],
+  [SYMLINK_MAGIC, LINK],
+  [ATTR_REMOTE_MAGIC, VALUE],
+]);
+
+/** An extent of a symlink. */
+interface TargetPiece {
+  readonly fsBlock: number;
+  readonly blockCount: number;
+  /** Bytes of the target before it. */
+  readonly offset: number;
+}
 
 /** A sound block of a directory. */
 interface DirectoryBlock {
@@ -49,6 +98,8 @@ export class BlockSearch {
   /** By owner. */
   readonly #trees = new Map<number, number[]>();
   readonly #directories = new Map<number, DirectoryBlock[]>();
+  readonly #symlinks = new Map<number, TargetPiece[]>();
+  readonly #attributes = new Map<number, AttributeBlock[]>();
   #isDone = false;
 
   constructor(state: RepairState, reader: PlanReader, witness: Witness, inodes: ReadonlySet<number>) {
@@ -111,6 +162,30 @@ export class BlockSearch {
     return extents;
   }
 
+  /** The blocks of the target of a symlink whose inode is gone, as its data fork; empty when they are not just one target. */
+  symlink(inode: number): ForkExtents {
+    const extents = new ForkExtents();
+    if (this.#witness.registerWhole) return extents;
+    this.#search();
+    const pieces = [...(this.#symlinks.get(inode) ?? [])].sort((a, b) => a.offset - b.offset);
+    let fileBlock = 0;
+    let length = 0;
+    for (const { fsBlock, blockCount, offset } of pieces) {
+      if (offset !== length) return new ForkExtents();
+      extents.push(fileBlock, fsBlock, blockCount, false);
+      fileBlock += blockCount;
+      length += symlinkPayload(blockCount * this.#state.geometry.blockSize);
+    }
+    return extents;
+  }
+
+  /** The blocks with attributes of an inode that is gone, as its attr fork. */
+  attributes(inode: number): ForkExtents {
+    if (this.#witness.registerWhole) return new ForkExtents();
+    this.#search();
+    return goneAttributes(this.#reader, this.#attributes.get(inode) ?? []);
+  }
+
   #search(): void {
     if (this.#isDone) return;
     this.#isDone = true;
@@ -134,29 +209,54 @@ export class BlockSearch {
 
   #look(view: DataView, offset: number, ag: number, agBlock: number): void {
     const magic = view.getUint32(offset);
-    const isTree = magic === BTREES.bmbt.magic;
-    if (!isTree && magic !== DIR_BLOCK_MAGIC && magic !== DIR_DATA_MAGIC) return;
+    const header =
+      BY_MAGIC.get(magic) ?? (view.getUint16(offset + DaHeader.offsets.magic) === ATTR_LEAF_MAGIC ? LEAF : undefined);
+    if (!header) return;
     const { geometry } = this.#state;
-    const owner = getU64(view, offset + (isTree ? LongHeader.offsets.owner : offsets.owner));
+    const owner = getU64(view, offset + header.owner);
     if (!this.#inodes.has(owner)) return;
-    const own = getU64(view, offset + (isTree ? LongHeader.offsets.blkno : offsets.blkno));
-    if (own !== geometry.agBlockToDaddr(ag, agBlock)) return;
+    if (getU64(view, offset + header.blkno) !== geometry.agBlockToDaddr(ag, agBlock)) return;
     const fsBlock = geometry.fsBlock(ag, agBlock);
     if ((this.#witness.freeBlocks(fsBlock, 1) ?? 0) > 0) return;
-    if (isTree) add(this.#trees, owner, fsBlock);
-    else if (!this.#witness.hasRegister(ag)) this.#directoryBlock(owner, fsBlock, magic === DIR_BLOCK_MAGIC);
+    if (header === TREE) add(this.#trees, owner, fsBlock);
+    else if (this.#witness.hasRegister(ag)) return;
+    else if (header === DIRECTORY) this.#directoryBlock(owner, fsBlock, magic === DIR_BLOCK_MAGIC);
+    else if (header === LINK)
+      this.#symlinkBlocks(owner, fsBlock, view.getUint32(offset + SymlinkHeader.offsets.targetBytes));
+    else if (this.#soundBytes(header === LEAF ? ATTR_LEAF : ATTR_REMOTE, fsBlock, 1)) {
+      const at = header === LEAF ? -1 : view.getUint32(offset + AttrRemoteHeader.offsets.valueOffset);
+      add(this.#attributes, owner, { fsBlock, offset: at });
+    }
+  }
+
+  #symlinkBlocks(owner: number, fsBlock: number, targetBytes: number): void {
+    if (targetBytes > MAX_SYMLINK) return;
+    // An extent may be longer than what it holds needs: as each block was counted with a header of its own.
+    const { blockSize } = this.#state.geometry;
+    const least = Math.ceil((targetBytes + SymlinkHeader.size) / blockSize);
+    for (let blockCount = least; blockCount <= symlinkBlocks(targetBytes, blockSize); blockCount++) {
+      const view = this.#soundBytes(SYMLINK, fsBlock, blockCount);
+      if (!view) continue;
+      add(this.#symlinks, owner, { fsBlock, blockCount, offset: view.getUint32(SymlinkHeader.offsets.targetOffset) });
+      return;
+    }
+  }
+
+  /** Blocks that verify as a whole. */
+  #soundBytes(type: BlockType, fsBlock: number, blockCount: number): DataView | undefined {
+    const { geometry } = this.#state;
+    if (!geometry.isFsRange(fsBlock, blockCount)) return undefined;
+    const data = new Uint8Array(blockCount * geometry.blockSize);
+    if (!this.#read(geometry.fsBlockToByte(fsBlock), data)) return undefined;
+    const view = new DataView(data.buffer);
+    return checkBlock(type, data, view, geometry, geometry.fsBlockToDaddr(fsBlock)) ? undefined : view;
   }
 
   /** Remember a block if it is sound as a whole. */
   #directoryBlock(owner: number, fsBlock: number, isWhole: boolean): void {
     const { geometry } = this.#state;
-    const { dirBlockBlocks, dirBlockSize } = geometry;
-    const last = fsBlock + dirBlockBlocks - 1;
-    if (!geometry.isFsBlock(last) || geometry.agOfFsBlock(last) !== geometry.agOfFsBlock(fsBlock)) return;
-    const data = new Uint8Array(dirBlockSize);
-    if (!this.#read(geometry.fsBlockToByte(fsBlock), data)) return;
-    const view = new DataView(data.buffer);
-    if (checkBlock(isWhole ? DIR_BLOCK : DIR_DATA, data, view, geometry, geometry.fsBlockToDaddr(fsBlock))) return;
+    const view = this.#soundBytes(isWhole ? DIR_BLOCK : DIR_DATA, fsBlock, geometry.dirBlockBlocks);
+    if (!view) return;
     const isFirst = isWhole || (view.getUint8(DIR_DOT_OFFSET + 8) === 1 && view.getUint8(DIR_DOT_OFFSET + 9) === 0x2e);
     const lsnHi = view.getUint32(offsets.lsn);
     const lsnLo = view.getUint32(offsets.lsn + 4);
@@ -165,16 +265,24 @@ export class BlockSearch {
 
   /** Blocks that somebody claims are not lost, whatever is left in them. */
   #dropClaimed(): void {
-    if (this.#directories.size === 0) return;
+    if (this.#directories.size + this.#symlinks.size + this.#attributes.size === 0) return;
     const { geometry, claims } = this.#state;
     const covered = claims.tables.map(coveredBy);
-    for (const [owner, blocks] of this.#directories) {
-      const lost = blocks.filter(({ fsBlock }) => {
-        const ag = geometry.agOfFsBlock(fsBlock);
-        return !touches(covered[ag]!, geometry.agBlockOfFsBlock(fsBlock), geometry.dirBlockBlocks);
-      });
-      this.#directories.set(owner, lost);
-    }
+    const drop = <T extends { readonly fsBlock: number }>(
+      found: Map<number, T[]>,
+      sizeOf: (item: T) => number,
+    ): void => {
+      for (const [owner, items] of found) {
+        const isLost = (item: T): boolean => {
+          const ag = geometry.agOfFsBlock(item.fsBlock);
+          return !touches(covered[ag]!, geometry.agBlockOfFsBlock(item.fsBlock), sizeOf(item));
+        };
+        found.set(owner, items.filter(isLost));
+      }
+    };
+    drop(this.#directories, () => geometry.dirBlockBlocks);
+    drop(this.#symlinks, ({ blockCount }) => blockCount);
+    drop(this.#attributes, () => 1);
   }
 
   #read(byte: number, into: Uint8Array): boolean {

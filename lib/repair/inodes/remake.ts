@@ -51,10 +51,14 @@ export function remake(state: RepairState, help: MendHelp, inode: number, of: Go
   const slot = new DataView(new ArrayBuffer(geometry.inodeSize));
   const registered = fromRegister(state, help, inode, false);
   const data = registered.length > 0 ? registered : unregistered(state, help, inode, of);
-  const attr = fromRegister(state, help, inode, true);
-  const type = of.special ?? typeFor(help, inode, of.named, data);
+  const registeredAttr = fromRegister(state, help, inode, true);
+  const attr =
+    registeredAttr.length > 0 || !mayHaveBlocks(state, help, inode, of)
+      ? registeredAttr
+      : help.search.attributes(inode);
+  const type = of.special ?? typeFor(help, inode, of.named, data, attr);
   const name = of.named ? ` ("${of.named.name}" in inode ${of.named.directory})` : '';
-  const evidence = evidenceOf(of, registered, data, attr);
+  const evidence = evidenceOf(of, { registered, data, attr, registeredAttr: registeredAttr.length > 0 });
   const nothing = data.length === 0 && attr.length === 0;
   const isLost =
     type === undefined ||
@@ -88,6 +92,9 @@ export function remake(state: RepairState, help: MendHelp, inode: number, of: Go
   switch (type) {
     case MODE.FILE:
       setU64(slot, at.size, lastByte(help.reader, data));
+      if (data.length === 0 && of.special === undefined && !help.witness.registerWhole) {
+        report.lose('data', `inode ${inode}${name}: what it held is not known any more`, { inode });
+      }
       if (of.special !== undefined) makeSpecial(state, slot, inode);
       break;
     case MODE.DIR:
@@ -123,9 +130,12 @@ export function remake(state: RepairState, help: MendHelp, inode: number, of: Go
 /** What speaks for the inode, in words. */
 function evidenceOf(
   { named, free, copyOf }: Gone,
-  registered: ForkExtents,
-  data: ForkExtents,
-  attr: ForkExtents,
+  {
+    registered,
+    data,
+    attr,
+    registeredAttr,
+  }: { registered: ForkExtents; data: ForkExtents; attr: ForkExtents; registeredAttr: boolean },
 ): string[] {
   const said = [
     copyOf === undefined
@@ -137,7 +147,11 @@ function evidenceOf(
   if (registered.length > 0) said.push(`the reverse map names ${counted(registered)} of data as its own`);
   else if (data.length > 0)
     said.push(`${counted(data)} that nobody else claims were found by what blocks say of themselves`);
-  if (attr.length > 0) said.push(`the reverse map names ${counted(attr)} of attributes as its own`);
+  if (attr.length > 0) {
+    said.push(
+      `${counted(attr)} of attributes are its own by ${registeredAttr ? 'the reverse map' : 'what they say of themselves'}`,
+    );
+  }
   return said;
 }
 
@@ -167,17 +181,13 @@ function fromRegister(state: RepairState, help: MendHelp, inode: number, attr: b
 }
 
 /** Without a register: the blocks that say they are this directory's, or the extents in blocks of the file's tree. */
-function unregistered(
-  state: RepairState,
-  { search, reader, witness }: MendHelp,
-  inode: number,
-  of: { special: number | undefined; free: boolean },
-): ForkExtents {
-  // That nothing was here the inode tree knows.
-  const isFree = of.free && state.first.observed!.inodes.indexOf(inode) !== NONE;
-  if (witness.registerWhole || (isFree && of.special === undefined)) return new ForkExtents();
+function unregistered(state: RepairState, help: MendHelp, inode: number, of: Gone): ForkExtents {
+  const { search, reader, witness } = help;
+  if (!mayHaveBlocks(state, help, inode, of)) return new ForkExtents();
   const directory = search.directory(inode);
   if (directory.length > 0 || of.special !== undefined) return directory;
+  const symlink = search.symlink(inode);
+  if (symlink.length > 0) return symlink;
   const { records } = readFork(reader, { ...NO_ROOT, inode }, search.ofTree(inode, false));
   const extents = new ForkExtents();
   const sorted = records.sorted();
@@ -193,6 +203,12 @@ function unregistered(
   return extents;
 }
 
+/** Is it worth looking for blocks? That nothing was here the inode tree knows, or the register. */
+function mayHaveBlocks(state: RepairState, { witness }: MendHelp, inode: number, { free, special }: Gone): boolean {
+  const isFree = free && state.first.observed!.inodes.indexOf(inode) !== NONE;
+  return !witness.registerWhole && (!isFree || special !== undefined);
+}
+
 /** The fork of a file whose tree has lost its root. */
 const NO_ROOT = {
   attr: false,
@@ -203,12 +219,18 @@ const NO_ROOT = {
   view: new DataView(new ArrayBuffer(20)),
 };
 
-function typeFor(help: MendHelp, inode: number, named: Named | undefined, data: ForkExtents): number | undefined {
+function typeFor(
+  help: MendHelp,
+  inode: number,
+  named: Named | undefined,
+  data: ForkExtents,
+  attr: ForkExtents,
+): number | undefined {
   const kind = data.length > 0 ? peek(help.reader, data.startBlock[0]!, inode) : 'other';
   if (kind === 'directory' || kind === 'hash-node') return MODE.DIR;
   if (kind === 'symlink') return MODE.SYMLINK;
   if (named) return typeOfFtype(named.ftype);
-  return data.length > 0 ? MODE.FILE : undefined;
+  return data.length > 0 || attr.length > 0 ? MODE.FILE : undefined;
 }
 
 const asJudged = (extents: ForkExtents): Judged => ({
