@@ -134,22 +134,30 @@ export function failureReport(judged: readonly Judged[]): string {
 }
 
 /** Scenes that take bytes of files away for good: only the image must come out sound. */
-const LOSSY = /^(wipe-|cut|swapped-blocks|misdirected-write|file-past-ag-end|lost-)/;
+const LOSSY = /^(wipe-|cut|swapped-blocks|misdirected-write|file-past-ag-end|lost-(fork|bmbt-root|inode-chunk))/;
 
-/** Play a scene on a copy of the image, repair it, judge. Undefined: the image has no stage for it. */
-export function repairScene(
+/**
+ * Play scenes on a copy of the image, one after the other, repair it, judge. Undefined: the image has no stage for one of
+ * them (any more).
+ */
+export function repairScenes(
   image: DamageImage,
-  scene: string,
+  scenes: readonly string[],
   seed: number,
 ): { readonly device: Device; readonly failures: readonly string[] } | undefined {
   const device = new OverlayDevice(image.device);
   const failures: string[] = [];
+  const involved = new Set<string>();
   try {
-    const involved = new Set(playScene(device, image.geometry, scene, { seed }).paths);
-    repairAndCompare(image, device, failures, LOSSY.test(scene) ? () => true : ({ path }) => involved.has(path));
+    for (const [i, scene] of scenes.entries()) {
+      for (const path of playScene(device, image.geometry, scene, { seed: seed + i }).paths) involved.add(path);
+    }
   } catch (error) {
-    if (error instanceof CadastreError && error.code === 'SCENE_IMPOSSIBLE') return undefined;
+    // A superblock that is gone is no stage either.
+    if (error instanceof CadastreError && error.family !== 'internal') return undefined;
     throw error;
   }
+  const isLossy = scenes.some((scene) => LOSSY.test(scene));
+  repairAndCompare(image, device, failures, isLossy ? () => true : ({ path }) => involved.has(path));
   return { device, failures };
 }

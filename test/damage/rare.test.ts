@@ -12,7 +12,7 @@ import { copyToFile } from '../support/copy-device.ts';
 import { compareTrees } from '../support/digest.ts';
 import { digestVolume } from '../support/image-digest.ts';
 import { digestImageByLoop, requireOracle, withTempDir, xfsRepairCheck } from '../support/oracle.ts';
-import { repairScene } from './harness.ts';
+import { repairScenes } from './harness.ts';
 import { damageImage, RARE_NAMES } from './image.ts';
 
 const isFull = process.env.FULL === '1';
@@ -33,7 +33,7 @@ describe.each(RARE_NAMES)('%s', (name) => {
       expect(() => repair(device, {})).toThrow(expect.objectContaining({ code: 'NO_SUPERBLOCK' }));
       return;
     }
-    const done = repairScene(image, scene, seed);
+    const done = repairScenes(image, [scene], seed);
     if (!done) return;
     expect(done.failures).toEqual([]);
     // The kernel looks at one by default: the image as a file takes a while.

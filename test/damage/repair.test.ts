@@ -6,7 +6,7 @@
 import { describe, expect, it } from 'vitest';
 import { SCENES } from '../../lib/damage/scenes/scenes.ts';
 import { casesOf, sample } from './cases.ts';
-import { failureReport, type Judged, judge, repairScene } from './harness.ts';
+import { failureReport, type Judged, judge, repairScenes } from './harness.ts';
 import { damageImage, IMAGE_NAMES } from './image.ts';
 
 const isFull = process.env.FULL === '1';
@@ -29,6 +29,6 @@ describe.runIf(cases > 0).each(IMAGE_NAMES)('%s', (name) => {
   });
 
   it.each(Object.keys(SCENES))('scene %s is repaired', (scene) => {
-    expect(repairScene(damageImage(name), scene, seed)?.failures ?? []).toEqual([]);
+    expect(repairScenes(damageImage(name), [scene], seed)?.failures ?? []).toEqual([]);
   });
 });

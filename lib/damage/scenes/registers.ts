@@ -102,3 +102,39 @@ export function lostFreeSpaceLeaf(stage: Stage): string {
   });
   return `AG ${ag}: a leaf of the free-space tree by start is gone`;
 }
+
+/** Garbage over the roots of a tree, in every AG. */
+function loseRoots(stage: Stage, tree: 'rmapbt' | 'refcountbt'): void {
+  const { geometry, device } = stage;
+  for (let ag = 0; ag < geometry.agCount; ag++) {
+    let root = -1;
+    forEachTreeBlock(device, geometry, tree, ag, (_place, _view, agBlock) => {
+      root = agBlock;
+      return true;
+    });
+    if (root < 0) continue;
+    const byte = geometry.agBlockToByte(ag, root);
+    stage.overwrite(`root of the ${tree} of AG ${ag}`, byte, stage.garbage(geometry.blockSize));
+  }
+}
+
+export function lostRmapRoots(stage: Stage): string {
+  if (!stage.geometry.features.rmapbt) throw stage.impossible('the image has no reverse map');
+  loseRoots(stage, 'rmapbt');
+  return 'the roots of all reverse maps are garbage';
+}
+
+export function lostRefcountRoots(stage: Stage): string {
+  if (!stage.geometry.features.reflink) throw stage.impossible('the image has no reference counts');
+  loseRoots(stage, 'refcountbt');
+  return 'the roots of all reference-count trees are garbage';
+}
+
+/** With it everything that says where the trees of free space and owners are. */
+export function lostAgf(stage: Stage): string {
+  const { geometry } = stage;
+  const ag = stage.pick(geometry.agCount);
+  const byte = geometry.agBlockToByte(ag, 0) + geometry.sectorSize;
+  stage.overwrite(`AGF of AG ${ag}`, byte, stage.garbage(geometry.sectorSize));
+  return `the AGF of AG ${ag} is garbage`;
+}

@@ -32,8 +32,11 @@ import {
   swappedBlocks,
 } from './files.ts';
 import {
+  lostAgf,
   lostFreeSpaceLeaf,
   lostInodeChunk,
+  lostRefcountRoots,
+  lostRmapRoots,
   missingRefcount,
   missingRmap,
   staleRefcount,
@@ -69,6 +72,9 @@ export const SCENES: Readonly<Record<string, Scene>> = {
   'missing-rmap': scene(missingRmap, 'the reverse map lacks an extent of a file', 'FILE'),
   'wrong-rmap-owner': scene(wrongRmapOwner, 'the reverse map names another owner', 'FILE OTHER'),
   'lost-free-space-leaf': scene(lostFreeSpaceLeaf, 'a leaf of a free-space tree is zero'),
+  'lost-rmap-roots': scene(lostRmapRoots, 'the roots of all reverse maps are garbage'),
+  'lost-refcount-roots': scene(lostRefcountRoots, 'the roots of all reference-count trees are garbage'),
+  'lost-agf': scene(lostAgf, 'an AGF is garbage'),
   'lost-inode-chunk': scene(lostInodeChunk, 'the inode tree lacks a chunk', 'OBJECT'),
   'lost-fork': scene(lostFork, 'a file has lost its extents', 'FILE'),
   'lost-bmbt-root': scene(lostBmbtRoot, 'the root of an extent tree is zero', 'FILE'),
