@@ -11,6 +11,7 @@ import type { BlockReader, Transaction } from '../buffer/transaction.ts';
 import { corrupt, noSpace } from '../errors.ts';
 import { inodeOwner } from '../space/owner.ts';
 import type { Space } from '../space/space.ts';
+import type { ExtentCursor } from './extent-cursor.ts';
 import { Fork, homeBlock } from './fork.ts';
 import type { Inode } from './inode.ts';
 import type { BlockGiver } from './write.ts';
@@ -32,6 +33,19 @@ class InodeForkReader implements ForkReader {
     this.blockBytes = this.blockBlocks * this.geometry.blockSize;
   }
 
+  /**
+   * For a search whose result is used at once. A list is looked at where it stands, so its cursor is kept; what a tree's cursor
+   * knows may be out of date.
+   */
+  protected cursor(): ExtentCursor {
+    const { fork } = this;
+    if (fork.format !== FORMAT.EXTENTS) return fork.cursor();
+    const { base } = fork;
+    if (this.#list?.base !== base) this.#list = { base, cursor: fork.cursor() };
+    return this.#list.cursor;
+  }
+  #list: { base: number; cursor: ExtentCursor } | undefined;
+
   get localCapacity(): number {
     return this.fork.bytes;
   }
@@ -45,7 +59,7 @@ class InodeForkReader implements ForkReader {
   find(fileBlock: number, type: BlockType): Buffer | undefined {
     if (!this.fork.hasExtents) return undefined;
     if (this.blockBlocks === 1) {
-      const cursor = this.fork.cursor();
+      const cursor = this.cursor();
       if (!cursor.seekLE(fileBlock) || cursor.endBlock <= fileBlock) return undefined;
       const daddr = this.#daddr(cursor.startBlock + (fileBlock - cursor.fileBlock), fileBlock);
       return this.reader.get(daddr, this.blockBytes, type);
@@ -71,7 +85,7 @@ class InodeForkReader implements ForkReader {
 
   lastMapped(before: number): number | undefined {
     if (!this.fork.hasExtents || before <= 0) return undefined;
-    const cursor = this.fork.cursor();
+    const cursor = this.cursor();
     if (!cursor.seekLE(before - 1)) return undefined;
     const last = Math.min(before, cursor.endBlock) - 1;
     return last - (last % this.blockBlocks);
@@ -195,7 +209,7 @@ class InodeForkBlocks extends InodeForkReader implements ForkBlocks {
   /** Behind the block mapped before this one if there is one, else near the inode. */
   #near(fileBlock: number): number {
     if (this.fork.hasExtents) {
-      const cursor = this.fork.cursor();
+      const cursor = this.cursor();
       if (cursor.seekLE(fileBlock)) return cursor.startBlock + cursor.blockCount;
     }
     return homeBlock(this.fork.inode);

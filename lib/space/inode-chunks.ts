@@ -65,12 +65,15 @@ export class InodeChunks {
     this.#slotView = new DataView(this.#slot.buffer);
   }
 
-  /** Take a free inode of existing chunks, close to `near` (an AG inode). @returns an AG inode, or -1 when none is free. */
-  takeFree(tx: Transaction, ag: AllocationGroup, near: number): number {
-    if (ag.agi.freecount === 0) return -1;
+  /**
+   * Take up to `most` free inodes of one existing chunk, close to `near` (an AG inode). @param into gets their AG inodes.
+   * @returns false when none is free.
+   */
+  takeFree(tx: Transaction, ag: AllocationGroup, near: number, most: number, into: number[]): boolean {
+    if (ag.agi.freecount === 0) return false;
     const record = this.#record;
-    if (!this.#findFree(ag, near)) return -1;
-    const slot = record.firstFree();
+    if (!this.#findFree(ag, near)) return false;
+    let slot = record.firstFree();
     if (slot < 0)
       throw damaged(ag, 'INODE_RECORD', 'inode record counts free inodes it does not have', record.startInode);
     const inobt = ag.cursor('inobt');
@@ -80,15 +83,19 @@ export class InodeChunks {
         throw damaged(ag, 'FINOBT_DIFFERS', 'free-inode tree and inode tree differ', record.startInode);
       }
     }
-    record.setFree(slot, false);
+    let count = 0;
+    for (; slot >= 0 && count < most; slot = record.firstFree(), count++) {
+      record.setFree(slot, false);
+      into.push(record.startInode + slot);
+    }
     inobt.update(tx, record.bytes);
     if (this.#geometry.features.finobt) {
       const finobt = ag.cursor('finobt');
       if (record.freeCount === 0) finobt.remove(tx);
       else finobt.update(tx, record.bytes);
     }
-    ag.changeAgi(tx).freecount -= 1;
-    return record.startInode + slot;
+    ag.changeAgi(tx).freecount -= count;
+    return true;
   }
 
   /** Take this very inode. @returns false when it is not a free slot of an existing chunk. */

@@ -453,6 +453,18 @@ export class Space {
    * Throws `noSpace`.
    */
   allocateInode(tx: Transaction, request: InodeRequest): number {
+    return this.allocateInodes(tx, request, 1)[0]!;
+  }
+
+  /** So many at once: the same numbers that one after the other would give. */
+  allocateInodes(tx: Transaction, request: InodeRequest, count: number): number[] {
+    const taken: number[] = [];
+    while (taken.length < count) this.#takeInodes(tx, request, count - taken.length, taken);
+    return taken;
+  }
+
+  /** Up to `most` inodes of one chunk. Throws when there is not even one. */
+  #takeInodes(tx: Transaction, request: InodeRequest, most: number, into: number[]): void {
     const { geometry } = this;
     const { parentInode } = request;
     const parentAg = geometry.isInode(parentInode) ? geometry.agOfInode(parentInode) : 0;
@@ -463,15 +475,19 @@ export class Space {
     }
     const { features, sparseAlignment, chunkBlocks } = geometry;
     const canBeSparse = features.sparse && sparseAlignment > 0 && sparseAlignment < chunkBlocks;
+    const before = into.length;
     for (let sparse = 0; sparse <= (canBeSparse ? 1 : 0); sparse++) {
       for (let i = 0; i < geometry.agCount; i++) {
         const ag = this.ag(tx, (first + i) % geometry.agCount);
         const near = ag.number === parentAg ? geometry.agInodeOfInode(parentInode) : 0;
-        let agInode = this.#inodes.takeFree(tx, ag, near);
-        if (agInode < 0 && this.#addChunk(tx, ag, near, sparse === 1, request.generation)) {
-          agInode = this.#inodes.takeFree(tx, ag, near);
+        if (
+          this.#inodes.takeFree(tx, ag, near, most, into) ||
+          (this.#addChunk(tx, ag, near, sparse === 1, request.generation) &&
+            this.#inodes.takeFree(tx, ag, near, most, into))
+        ) {
+          for (let k = before; k < into.length; k++) into[k] = geometry.inodeNumber(ag.number, into[k]!);
+          return;
         }
-        if (agInode >= 0) return geometry.inodeNumber(ag.number, agInode);
       }
     }
     throw noSpace('no free inode and no room for new ones');

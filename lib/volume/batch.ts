@@ -17,20 +17,28 @@ export interface BatchedOperation {
   bytes?: number;
 }
 
+/** Around the operations of each transaction: what they can do together. */
+export interface BatchHooks<Operation> {
+  begin(tx: JournalTransaction, operations: readonly Operation[]): void;
+  end(): void;
+}
+
 const MAX_OPERATIONS = 64;
 const MAX_BYTES = 2 << 20;
 
-export class Batch {
+export class Batch<Operation extends BatchedOperation = BatchedOperation> {
   readonly #editor: Editor;
-  #waiting: BatchedOperation[] = [];
+  readonly #hooks: BatchHooks<Operation> | undefined;
+  #waiting: Operation[] = [];
   #bytes = 0;
   #most = MAX_OPERATIONS;
 
-  constructor(editor: Editor) {
+  constructor(editor: Editor, hooks?: BatchHooks<Operation>) {
     this.#editor = editor;
+    this.#hooks = hooks;
   }
 
-  add(operation: BatchedOperation): void {
+  add(operation: Operation): void {
     this.#waiting.push(operation);
     this.#bytes += operation.bytes ?? 0;
     if (this.#waiting.length >= this.#most || this.#bytes > MAX_BYTES) this.flush();
@@ -43,9 +51,7 @@ export class Batch {
     this.#waiting = [];
     this.#bytes = 0;
     try {
-      this.#editor.transact((tx) => {
-        for (const operation of operations) operation.run(tx);
-      });
+      this.#together(operations);
     } catch (error) {
       if (isLogFull(error)) this.#most = Math.max(1, this.#most >> 2);
       if (operations.length === 1) operations[0]!.failed(error);
@@ -55,9 +61,17 @@ export class Batch {
     for (const operation of operations) operation.done?.();
   }
 
-  #single(operation: BatchedOperation): void {
+  #together(operations: readonly Operation[]): void {
+    this.#editor.transact((tx) => {
+      this.#hooks?.begin(tx, operations);
+      for (const operation of operations) operation.run(tx);
+      this.#hooks?.end();
+    });
+  }
+
+  #single(operation: Operation): void {
     try {
-      this.#editor.transact((tx) => operation.run(tx));
+      this.#together([operation]);
     } catch (error) {
       operation.failed(error);
       return;

@@ -55,9 +55,9 @@ export function createIn(
   what: NewObject,
 ): number {
   const parent = parentOfNew(editor, tx, directory, name);
-  const number = allocate(editor, tx, parent, what);
-  addName(editor, tx, editor.inode(tx, directory), name, editor.inode(tx, number), ftypeOfMode(what.mode));
-  return number;
+  const inode = allocate(editor, tx, parent, what);
+  addName(editor, tx, editor.inode(tx, directory), name, inode, ftypeOfMode(what.mode));
+  return inode.number;
 }
 
 /**
@@ -68,12 +68,11 @@ export function createUnnamed(editor: Editor, tx: Transaction, directory: number
   const parent = editor.inode(tx, directory);
   parent.assertDirectory();
   assertMayAdd(parent);
-  const number = allocate(editor, tx, parent, what);
-  const inode = editor.inode(tx, number);
+  const inode = allocate(editor, tx, parent, what);
   inode.change(tx);
   inode.core.nlink = 0;
-  editor.space.addUnlinked(tx, number);
-  return number;
+  editor.space.addUnlinked(tx, inode.number);
+  return inode.number;
 }
 
 /** Give an unnamed object its name; what had the name before loses it. @returns the inode to be freed for that, if any. */
@@ -109,19 +108,73 @@ export function nameIt(
 function parentOfNew(editor: Editor, tx: Transaction, directory: number, name: Uint8Array): Inode {
   checkName(name);
   const parent = editor.inode(tx, directory);
-  parent.assertDirectory();
-  if (parent.core.nlink === 0) throw fileError('ENOENT', 'the directory was removed');
+  assertTakesNames(parent);
   if (lookup(readFork(parent, 'data'), name)) throw fileError('EEXIST', `${showPath(name)} exists`, at(name));
   assertMayAdd(parent);
   return parent;
+}
+
+/** Throws ENOTDIR, ENOENT (it was removed). */
+function assertTakesNames(parent: Inode): void {
+  parent.assertDirectory();
+  if (parent.core.nlink === 0) throw fileError('ENOENT', 'the directory was removed');
+}
+
+/**
+ * Many new objects of one directory in one transaction, no directories among them: their inodes are taken together and their
+ * names entered together, by `nameAll`.
+ */
+export class NewObjects {
+  readonly #editor: Editor;
+  readonly #tx: Transaction;
+  readonly #parent: Inode;
+  #inodes: number[] = [];
+  readonly #unnamed: { name: Uint8Array; inode: Inode; ftype: number }[] = [];
+
+  /** @param count as many will be made. Throws ENOTDIR, ENOENT, EPERM, ENOSPC. */
+  constructor(editor: Editor, tx: Transaction, directory: number, count: number) {
+    this.#editor = editor;
+    this.#tx = tx;
+    this.#parent = editor.inode(tx, directory);
+    assertTakesNames(this.#parent);
+    assertMayAdd(this.#parent);
+    const request = { parentInode: directory, isDirectory: false, generation: editor.generation() };
+    this.#inodes = editor.space.allocateInodes(tx, request, count).reverse();
+  }
+
+  /** Throws EINVAL, ENAMETOOLONG, ENOSPC. */
+  make(name: Uint8Array, what: NewObject): Inode {
+    checkName(name);
+    const inode = allocate(this.#editor, this.#tx, this.#parent, what, this.#inodes.pop()!);
+    this.#unnamed.push({ name, inode, ftype: ftypeOfMode(what.mode) });
+    return inode;
+  }
+
+  /** Enter the names of all that were made since the last time. Throws EEXIST, ENOSPC. */
+  nameAll(): void {
+    if (this.#unnamed.length === 0) return;
+    const parent = this.#parent;
+    const fork = editFork(this.#tx, this.#editor.space, parent, 'data');
+    for (const { name, inode, ftype } of this.#unnamed) {
+      // Two names may be one where case does not count.
+      if (lookup(fork, name)) throw fileError('EEXIST', `${showPath(name)} exists`, at(name));
+      insert(fork, name, inode.number, ftype);
+      setParentPointer(this.#editor, this.#tx, inode, parent.number, name);
+    }
+    this.#editor.touch(this.#tx, parent, true);
+    this.#unnamed.length = 0;
+  }
 }
 
 /** Device numbers have 14 and 18 bits on the disk. */
 const MAX_MAJOR = 2 ** 14;
 const MAX_MINOR = 2 ** 18;
 
-/** An inode with nlink 1 (directories 2), no name yet, inheriting what the directory hands down. */
-function allocate(editor: Editor, tx: Transaction, parent: Inode, what: NewObject): number {
+/**
+ * An inode with nlink 1 (directories 2), no name yet, inheriting what the directory hands down.
+ * @param taken number of one that was allocated for it.
+ */
+function allocate(editor: Editor, tx: Transaction, parent: Inode, what: NewObject, taken?: number): Inode {
   const isDirectory = (what.mode & S_IFMT) === MODE.DIR;
   const { device } = what;
   if (device && (device.major >= MAX_MAJOR || device.minor >= MAX_MINOR)) {
@@ -132,11 +185,9 @@ function allocate(editor: Editor, tx: Transaction, parent: Inode, what: NewObjec
   const acl = what.inheritAcl === false ? undefined : inheritedAcl(parent, what.mode);
   const mode = acl?.mode ?? what.mode & ~(what.umask ?? 0);
   const inherits = (core.mode & SETGID) !== 0;
-  const number = editor.space.allocateInode(tx, {
-    parentInode: parent.number,
-    isDirectory,
-    generation: editor.generation(),
-  });
+  const number =
+    taken ??
+    editor.space.allocateInode(tx, { parentInode: parent.number, isDirectory, generation: editor.generation() });
   const inode = initialiseInode(tx, number, {
     mode: inherits && isDirectory ? mode | SETGID : mode,
     uid: what.uid ?? 0,
@@ -155,7 +206,7 @@ function allocate(editor: Editor, tx: Transaction, parent: Inode, what: NewObjec
   if (acl?.default) setInodeAttribute(tx, editor.space, inode, ATTR.ROOT, ACL_DEFAULT, acl.default);
   if (acl?.access) setInodeAttribute(tx, editor.space, inode, ATTR.ROOT, ACL_ACCESS, acl.access);
   if (acl?.default || acl?.access) editor.noteAttributes(tx);
-  return number;
+  return inode;
 }
 
 /** Flags that files and directories take from the directory, by the kernel's defaults (fs.xfs.inherit_*). */

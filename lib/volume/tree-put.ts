@@ -13,11 +13,12 @@ import type { Inode } from '../file/inode.ts';
 import { FileWriter } from '../file/write.ts';
 import type { HostEntry, HostFile, HostTree } from '../host/tree.ts';
 import { describeAsHost, hasOwnAcl } from './as-host.ts';
-import { Batch } from './batch.ts';
+import { Batch, type BatchedOperation } from './batch.ts';
 import { COPY_PIECE, copyContent, HostReader, ImageWriter } from './copy-content.ts';
 import { type Editor, isLogFull } from './editor.ts';
 import { createIn, createUnnamed, finishFreeing, link, linkOver, type NewObject, nameIt } from './names.ts';
 import { showPath } from './path.ts';
+import { type ComingObject, PutTogether } from './put-together.ts';
 
 export interface PutOptions {
   /** Everything is owned by these instead of what the host says. */
@@ -39,6 +40,11 @@ export interface PutResult {
 const SMALL_BYTES = 512 << 10;
 const SLAB_BYTES = 4 << 20;
 
+/** One of many in a transaction. */
+interface PutOperation extends BatchedOperation {
+  readonly makes?: ComingObject;
+}
+
 interface Level {
   readonly entry: HostEntry;
   readonly inode: number;
@@ -53,7 +59,9 @@ export class TreePutter {
   readonly result: PutResult = { files: 0, directories: 0, others: 0, hardLinks: 0, bytes: 0 };
   readonly #editor: Editor;
   readonly #options: PutOptions;
-  readonly #batch: Batch;
+  readonly #batch: Batch<PutOperation>;
+  /** Of the transaction under way. */
+  #together: PutTogether | undefined;
   /** Inode in the image of a host inode with several names. */
   readonly #links = new Map<string, number>();
   /** Where the last small file of each AG ended: the next one goes right behind it. */
@@ -66,7 +74,13 @@ export class TreePutter {
   constructor(editor: Editor, options: PutOptions) {
     this.#editor = editor;
     this.#options = options;
-    this.#batch = new Batch(editor);
+    this.#batch = new Batch<PutOperation>(editor, {
+      begin: (tx, operations) => {
+        const coming = operations.flatMap(({ makes }) => makes ?? []);
+        this.#together = new PutTogether(editor, tx, coming);
+      },
+      end: () => this.#together!.end(),
+    });
     this.#dataEnd = new Float64Array(editor.volume.geometry.agCount);
   }
 
@@ -116,7 +130,10 @@ export class TreePutter {
 
   #finishDirectory(tree: HostTree, { entry, inode, merged }: Level): void {
     this.#batch.add({
-      run: (tx) => this.#dress(tx, this.#editor.inode(tx, inode), tree, entry, !merged),
+      run: (tx) => {
+        this.#together!.name(inode);
+        this.#dress(tx, this.#editor.inode(tx, inode), tree, entry, !merged);
+      },
       done: () => {
         this.result.directories++;
       },
@@ -188,12 +205,17 @@ export class TreePutter {
     const what = this.#object(entry);
     let number = 0;
     let victim: number | undefined;
+    const blocks = (bytes?.length ?? 0) / editor.volume.geometry.blockSize;
     this.#batch.add({
       bytes: bytes?.length ?? 0,
+      makes: { directory, isNew: existing === undefined, blocks },
       run: (tx) => {
-        number = existing ? createUnnamed(editor, tx, directory, what) : createIn(editor, tx, directory, name, what);
-        if (bytes && entry.size > 0) this.#content(tx, number, entry.size, bytes);
-        this.#dress(tx, editor.inode(tx, number), tree, entry, true);
+        const inode = existing
+          ? editor.inode(tx, createUnnamed(editor, tx, directory, what))
+          : this.#together!.make(directory, name, what);
+        ({ number } = inode);
+        if (bytes && entry.size > 0) this.#content(tx, inode, entry.size, bytes);
+        this.#dress(tx, inode, tree, entry, true);
         victim = existing ? nameIt(editor, tx, directory, name, number) : undefined;
       },
       done: () => {
@@ -223,20 +245,16 @@ export class TreePutter {
   }
 
   /** The whole content of a new file: whole blocks, `size` bytes of them count. */
-  #content(tx: Transaction, number: number, size: number, bytes: Uint8Array): void {
+  #content(tx: Transaction, inode: Inode, size: number, bytes: Uint8Array): void {
     const editor = this.#editor;
     const { geometry } = editor.volume;
-    const inode = editor.inode(tx, number);
+    const { number } = inode;
     const ag = geometry.agOfInode(number);
-    const near = new FileWriter(tx, inode, editor.data, editor.space).append(
-      0,
-      bytes,
-      this.#dataEnd[ag]! || homeBlock(inode),
-    );
+    const writer = new FileWriter(tx, inode, editor.data, editor.space, this.#together!.blocksFor(number));
+    const near = writer.append(0, bytes, this.#dataEnd[ag]! || homeBlock(inode));
     this.#dataEnd[ag] = geometry.agOfFsBlock(near) === ag ? near : 0;
-    const after = editor.inode(tx, number);
-    after.change(tx);
-    after.core.size = size;
+    inode.change(tx);
+    inode.core.size = size;
   }
 
   /** Long or sparse: written piece by piece to an inode without a name, which it gets at the end. */
