@@ -5,16 +5,18 @@ import { getU64 } from '../../../formats/struct.ts';
 import type { ClaimKind } from '../disputes/kinds.ts';
 import { rangeWords } from '../disputes/words.ts';
 import { forkOfSlot } from '../forks/extents.ts';
-import type { PlanReader } from '../forks/plan-reader.ts';
 import { type ForkReading, readFork } from '../forks/read-fork.ts';
 import { forkEnd, isPossible, type Records } from '../forks/records.ts';
 import type { ForkOwner } from './decisions.ts';
 import type { MendHelp } from './help.ts';
 import { asRead, type Judged, judgeFork } from './judge.ts';
+import { type BlockKind, peek } from './peek.ts';
 import { mendLoose } from './without-register.ts';
-import type { Witness } from './witness.ts';
 
 const at = InodeCore.offsets;
+
+/** What blocks of attributes say of themselves. */
+const OF_ATTRIBUTES = new Set<BlockKind>(['attributes', 'hash-node']);
 
 /** Extents of one fork that are told one by one. */
 const MOST_TOLD = 16;
@@ -51,7 +53,7 @@ export function settleFork(
   tellForeign(help, owner, reading);
   const wanted =
     help.others === undefined ? undefined : getU64(slot, at.nblocks) - help.others - reading.treeBlocks.length;
-  settleCount(reader, reading, fork.regular, attr, wanted, witness);
+  settleCount(help, reading, { ...owner, attr, regular: fork.regular }, wanted);
   const { sizeBlocks } = fork;
   const preallocated = (slot.getUint16(at.flags) & INODE_FLAG.PREALLOC) !== 0;
   mendLoose(help, reading, { ...owner, attr, regular: fork.regular, sizeBlocks, preallocated, wanted });
@@ -164,15 +166,13 @@ function instead(
 /**
  * Which records are the fork's when the count may be wrong: `wanted` is how many blocks `nblocks` leaves for them. Records
  * behind the count join when they make the sum right and their blocks are in use by nobody else; counted ones leave
- * when the sum is right without them and their blocks are free.
+ * when the sum is right without them and their blocks are free. Where the sum says nothing, blocks of attributes say whose they are.
  */
 function settleCount(
-  reader: PlanReader,
+  { reader, witness }: MendHelp,
   reading: ForkReading,
-  regular: boolean,
-  attr: boolean,
+  { inode, attr, regular }: ForkOwner & { attr: boolean; regular: boolean },
   wanted: number | undefined,
-  witness: Witness,
 ): void {
   const { records, spare } = reading;
   const { geometry } = reader;
@@ -186,19 +186,21 @@ function settleCount(
     records.cut(records.length - 1);
     reading.sound = false;
   }
-  if (wanted === undefined || sum === wanted) return;
+  if (sum === wanted) return;
+  const isMissing = (i: number, more: number): boolean =>
+    wanted === undefined ? attr && OF_ATTRIBUTES.has(peek(reader, spare.startBlock[i]!, inode)) : more < wanted;
   let more = sum;
   const joined: number[] = [];
   const cover = records.sorted();
-  for (let i = 0; i < spare.length && more < wanted; i++) {
+  for (let i = 0; i < spare.length; i++) {
     const count = spare.blockCount[i]!;
     const start = spare.startBlock[i]!;
-    if (!isOne(spare, i) || overlaps(cover, spare.fileBlock[i]!, count)) continue;
+    if (!isOne(spare, i) || overlaps(cover, spare.fileBlock[i]!, count) || !isMissing(i, more)) continue;
     if ((witness.freeBlocks(start, count) ?? 0) > 0 || witness.isClaimed(start, count)) continue;
     more += count;
     joined.push(i);
   }
-  if (more === wanted) {
+  if (wanted === undefined ? joined.length > 0 : more === wanted) {
     for (const i of joined) {
       records.push(spare.fileBlock[i]!, spare.startBlock[i]!, spare.blockCount[i]!, spare.unwritten[i]!);
     }
@@ -210,6 +212,7 @@ function settleCount(
     reading.sound = false;
     return;
   }
+  if (wanted === undefined) return;
   let less = sum;
   for (let i = records.length - 1; i >= 0 && less > wanted; i--) {
     const count = records.blockCount[i]!;

@@ -69,6 +69,21 @@ describe.each(IMAGE_NAMES)('%s', (name) => {
   });
 });
 
+describe('an attribute fork that counts nothing', () => {
+  it.each(['xfs-plain', 'xfs-1k'])('%s: blocks that say whose they are are counted again', (name) => {
+    const image = damageImage(name);
+    for (const path of ['/leaf-attributes', '/node-attributes']) {
+      const device = new OverlayDevice(image.device);
+      const place = { kind: 'inode', inode: image.inodes.get(path)! } as const;
+      damage(device, image.geometry, { place, field: 'anextents', verb: 'zero', crc: 'fix' });
+      const { wrong } = mend(image, device);
+      expect(wrong).toEqual([]);
+      const [before, after] = [heldBy(image), contentOf(device)].map((held) => held.get(path)?.attributes);
+      expect(after, path).toBe(before);
+    }
+  });
+});
+
 describe('slots that hold nothing any more', () => {
   const wipe = (image: DamageImage, device: Device, path: string, byte: number): void => {
     const inode = image.inodes.get(path)!;
