@@ -62,7 +62,6 @@ export abstract class ExtentCursor {
 export class InlineExtents extends ExtentCursor {
   readonly #view: DataView;
   readonly #base: number;
-  readonly #bytes: Uint8Array;
   readonly #count: () => number;
   readonly #setCount: (count: number) => void;
   #index = -1;
@@ -71,7 +70,6 @@ export class InlineExtents extends ExtentCursor {
     super();
     this.#view = view;
     this.#base = base;
-    this.#bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
     this.#count = count;
     this.#setCount = setCount;
   }
@@ -103,7 +101,7 @@ export class InlineExtents extends ExtentCursor {
     const count = this.#count();
     this.seekLE(fileBlock);
     const at = this.#base + (this.#index + 1) * RECORD;
-    this.#bytes.copyWithin(at + RECORD, at, this.#base + count * RECORD);
+    if (this.#index + 1 < count) this.#bytes().copyWithin(at + RECORD, at, this.#base + count * RECORD);
     writeExtent(this.#view, at, fileBlock, startBlock, blockCount, unwritten);
     this.#setCount(count + 1);
     this.#go(this.#index + 1);
@@ -118,10 +116,16 @@ export class InlineExtents extends ExtentCursor {
     const count = this.#count();
     const at = this.#base + this.#index * RECORD;
     const end = this.#base + count * RECORD;
-    this.#bytes.copyWithin(at, at + RECORD, end);
-    this.#bytes.fill(0, end - RECORD, end);
+    this.#bytes()
+      .copyWithin(at, at + RECORD, end)
+      .fill(0, end - RECORD, end);
     this.#setCount(count - 1);
     this.#go(this.#index);
+  }
+
+  #bytes(): Uint8Array {
+    const view = this.#view;
+    return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
   }
 
   #go(index: number): boolean {

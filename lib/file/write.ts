@@ -42,7 +42,8 @@ export class FileWriter {
   readonly #device: Device;
   readonly #space: Space;
   readonly #fork: Fork;
-  #crcs = new Uint32Array(0);
+  /** Made when first needed: most images have no checksums. */
+  #crcs: Uint32Array | undefined;
   /** Written to new blocks, not mapped yet. */
   readonly #moved: { fileBlock: number; fsBlock: number; blockCount: number }[] = [];
   readonly #blocks: BlockGiver | undefined;
@@ -261,8 +262,9 @@ export class FileWriter {
     const { blockSize, features } = this.inode.geometry;
     if (!features.dataChecksums) return;
     const count = bytes.length / blockSize;
-    if (this.#crcs.length < count) this.#crcs = new Uint32Array(count);
-    for (let i = 0; i < count; i++) this.#crcs[i] = crc32c(bytes.subarray(i * blockSize, (i + 1) * blockSize));
-    this.#space.setChecksums(this.#tx, fsBlock, this.#crcs, count);
+    if (!this.#crcs || this.#crcs.length < count) this.#crcs = new Uint32Array(count);
+    const crcs = this.#crcs;
+    for (let i = 0; i < count; i++) crcs[i] = crc32c(bytes.subarray(i * blockSize, (i + 1) * blockSize));
+    this.#space.setChecksums(this.#tx, fsBlock, crcs, count);
   }
 }

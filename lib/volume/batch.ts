@@ -44,6 +44,11 @@ export class Batch<Operation extends BatchedOperation = BatchedOperation> {
     if (this.#waiting.length >= this.#most || this.#bytes > MAX_BYTES) this.flush();
   }
 
+  /** Nothing waits. */
+  get isEmpty(): boolean {
+    return this.#waiting.length === 0;
+  }
+
   /** Do everything that waits. */
   flush(): void {
     if (this.#waiting.length === 0) return;

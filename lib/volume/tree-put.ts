@@ -38,7 +38,8 @@ export interface PutResult {
 
 /** Files up to this size are read whole and take their place in one transaction with others. */
 const SMALL_BYTES = 512 << 10;
-const SLAB_BYTES = 4 << 20;
+/** Holds what a batch does, and one file more. */
+const SLAB_BYTES = 3 << 20;
 
 /** One of many in a transaction. */
 interface PutOperation extends BatchedOperation {
@@ -181,10 +182,9 @@ export class TreePutter {
     const { blockSize } = this.#editor.volume.geometry;
     const length = Math.ceil(size / blockSize) * blockSize;
     const slab = (this.#slab ??= new Uint8Array(SLAB_BYTES));
-    if (this.#slabUsed + length > slab.length) {
-      this.#batch.flush();
-      this.#slabUsed = 0;
-    }
+    if (this.#slabUsed + length > slab.length) this.#batch.flush();
+    // From the start again as soon as nobody waits: the same few hundred KiB stay in the processor's cache.
+    if (this.#batch.isEmpty) this.#slabUsed = 0;
     const bytes = slab.subarray(this.#slabUsed, this.#slabUsed + length);
     this.#slabUsed += length;
     bytes.fill(0, size);
