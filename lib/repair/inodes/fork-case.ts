@@ -29,8 +29,8 @@ export interface ForkOutcome {
   readonly treeBlocks: number;
   /** Records as the count field has to say while the fork stays as it stands. */
   readonly records: number;
-  /** Blocks that the inode counts and that nobody knows any more. */
-  readonly missing: number;
+  /** A part of its tree, and what that maps, may be gone. */
+  readonly incomplete: boolean;
   readonly judged: Judged;
 }
 
@@ -74,7 +74,7 @@ export function settleFork(
     blocks,
     treeBlocks: reading.treeBlocks.length,
     records: reading.records.length,
-    missing: reading.incomplete && judged.lost.length === 0 ? Math.max(0, (wanted ?? 0) - blocks) : 0,
+    incomplete: reading.incomplete && judged.lost.length === 0,
     judged,
   };
 }

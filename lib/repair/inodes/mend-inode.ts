@@ -35,10 +35,12 @@ import { lastByte } from './last-byte.ts';
 import { CLEARED, FREED, REMADE, remake } from './remake.ts';
 import { findShape, setShape } from './shape.ts';
 import { specialOf } from './special.ts';
-import { mendSymlink } from './symlinks.ts';
+import { isRunning, mendSymlink, setRunning } from './symlinks.ts';
 
 const at = InodeCore.offsets;
 
+/** Bytes at the start of a data fork that two inodes have in common only when one is a copy: a record, a parent, a target. */
+const TELLING_FORK = 16;
 const DEFAULT_PERMISSIONS: { readonly [type: number]: number } = { [MODE.DIR]: 0o755, [MODE.SYMLINK]: 0o777 };
 
 export class InodeMender {
@@ -129,7 +131,10 @@ export class InodeMender {
     if (other === inode || !geometry.isInode(other)) return undefined;
     const own = readSlot(plan, geometry, other);
     if (getU64(own, at.ino) !== other) return undefined;
-    for (let i = 0; i < geometry.inodeSize; i += 4) if (own.getUint32(i) !== slot.getUint32(i)) return undefined;
+    // What stands behind the start of the fork may be anything, and the CRC with it.
+    for (let i = 0; i < DATA_FORK_OFFSET + TELLING_FORK; i += 4) {
+      if (i !== at.crc && own.getUint32(i) !== slot.getUint32(i)) return undefined;
+    }
     return other;
   }
 
@@ -199,10 +204,23 @@ export class InodeMender {
       if (fork.attr) setAttrExtentCount(slot, 0, fork.records);
       else setDataExtentCount(slot, 0, fork.records);
     }
+    this.#missing(slot, inode, out);
     for (const fork of out) if (fork.judged.changed) blankForkBytes(slot, this.#state.geometry, fork.attr);
     if (getU64(slot, at.nblocks) !== blocks) fields.push('nblocks');
     setU64(slot, at.nblocks, blocks);
     return out;
+  }
+
+  /** Blocks that the inode counts and that nobody knows any more, where a tree has lost a part. */
+  #missing(slot: DataView, inode: number, forks: readonly ForkOutcome[]): void {
+    const broken = forks.find(({ incomplete }) => incomplete);
+    const known = forks.reduce((sum, { blocks, treeBlocks }) => sum + blocks + treeBlocks, 0);
+    const missing = getU64(slot, at.nblocks) - known;
+    if (!broken || missing <= 0) return;
+    const what = broken.attr ? 'attribute' : 'extents';
+    const text = `${missing} blocks that the inode counts, those of the tree among them: a part of the tree is gone`;
+    const name = broken.attr ? 'attribute fork' : 'data fork';
+    this.#state.report.lose(what, `inode ${inode}: ${name}: ${text}`, { inode, blockCount: missing });
   }
 
   /** Blocks that describe themselves: where a CRC tells what changed, that is undone before anybody judges them. */
@@ -217,13 +235,9 @@ export class InodeMender {
     }
   }
 
-  #tell(inode: number, { attr, missing, judged }: ForkOutcome): void {
+  #tell(inode: number, { attr, judged }: ForkOutcome): void {
     const { report } = this.#state;
     const name = attr ? 'attribute fork' : 'data fork';
-    if (missing > 0) {
-      const text = `inode ${inode}: ${name}: ${missing} blocks that the inode counts, those of the tree among them: a part of the tree is gone`;
-      report.lose('extents', text, { inode, blockCount: missing });
-    }
     for (const [fileBlock, blockCount] of judged.uncertain) {
       report.lose(
         'certainty',
@@ -243,7 +257,8 @@ export class InodeMender {
   /** Sizes and what only one type has. False: the inode cannot be kept; that was reported. */
   #contents(slot: DataView, inode: number, fields: string[], forks: readonly ForkOutcome[]): boolean {
     const { report } = this.#state;
-    const data = forks.find((fork) => !fork.attr)?.judged.extents;
+    const dataFork = forks.find((fork) => !fork.attr)?.judged;
+    const data = dataFork?.extents;
     const size = getU64(slot, at.size);
     let wanted = size;
     switch (slot.getUint16(at.mode) & S_IFMT) {
@@ -272,6 +287,12 @@ export class InodeMender {
         if (!result) return false;
         wanted = result.size;
         if (result.rewritten) fields.push('target blocks');
+        if (dataFork && !isRunning(dataFork.extents)) {
+          setRunning(dataFork.extents);
+          if (!dataFork.changed) fields.push('data fork');
+          dataFork.changed = true;
+          blankForkBytes(slot, this.#state.geometry, false);
+        }
         break;
       }
       default:
