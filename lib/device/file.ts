@@ -17,7 +17,9 @@ import { checkRange } from './range.ts';
 
 const ZERO_CHUNK = 1 << 20;
 /** Bytes written before the host is told to begin with putting them on the disk. */
-const WRITE_BEHIND = 32 << 20;
+const WRITE_BEHIND = 16 << 20;
+/** Requests to do so under way: they end when the event loop turns, which in one long piece of work is never. */
+const MOST_BEHIND = 64;
 
 export class FileDevice implements Device {
   readonly path: string;
@@ -134,7 +136,7 @@ class WriteBehind {
   constructor(path: string) {
     let fd = -1;
     try {
-      fd = openSync(path, 'r+');
+      fd = openSync(path, 'r');
     } catch {
       // The file has another name by now, or none: then everything waits for `flush`.
     }
@@ -142,7 +144,7 @@ class WriteBehind {
   }
 
   start(): void {
-    if (this.#fd < 0) return;
+    if (this.#fd < 0 || this.#running >= MOST_BEHIND) return;
     this.#running++;
     fdatasync(this.#fd, () => {
       this.#running--;
