@@ -23,7 +23,7 @@ import { forEachInode } from '../volume/inodes.ts';
 import { walkTree } from '../volume/walk.ts';
 import { BlockCopier } from './copy.ts';
 import { FreeRuns } from './free-runs.ts';
-import { joinFreeSpace } from './free-space.ts';
+import { type JoinedGroup, joinFreeSpace } from './free-space.ts';
 import { Disturbed, FileChanged, InodeGuard, RunTaken } from './guards.ts';
 import { tidyInode } from './metadata.ts';
 import { Moves, NO_MOVES } from './moves.ts';
@@ -66,6 +66,7 @@ export class Defrag {
   readonly #longest: number;
   readonly #waiting = new Map<number, Candidate>();
   readonly #before: FreeSpaceLayout;
+  #joined: JoinedGroup[] = [];
   /** Inodes with blocks for directories, attributes or extent trees. */
   readonly #withMetadata: number[] = [];
   readonly #metadata: DefragReport['metadata'] = { inodes: 0, bytesMoved: 0, skipped: [] };
@@ -115,18 +116,25 @@ export class Defrag {
       this.#retry();
       yield* this.#allFiles();
     }
+    yield* this.#makeRoom();
     if (this.#options.metadata) yield* this.#allMetadata();
-    if (!this.#options.freeSpace) return;
+    if (this.#options.freeSpace) this.#joined = yield* this.#joinFreeSpace();
+  }
+
+  /** Files that found no room get it: free space is joined, as much of it as they need, and they are tried again. */
+  *#makeRoom(): Generator<DefragProgress, void, undefined> {
+    // Whoever names files does not want all others to be moved about, unless for the free space.
+    if (this.#options.paths && !this.#options.freeSpace) return;
     for (let round = 0; round < MOST_ROUNDS; round++) {
-      yield* this.#joinFreeSpace();
-      // What found no room before may find some now; that leaves free space in pieces again.
-      const before = this.#extentsNow();
       this.#retry();
-      if (this.#waiting.size === 0) return;
+      let wanted = 0;
+      for (const { blocks } of this.#waiting.values()) wanted += blocks;
+      if (wanted === 0) return;
+      yield* this.#joinFreeSpace(wanted);
+      const before = this.#extentsNow();
       yield* this.#allFiles();
       if (this.#extentsNow() === before) return;
     }
-    yield* this.#joinFreeSpace();
   }
 
   /** Every file that waits, the worst first. */
@@ -183,7 +191,7 @@ export class Defrag {
     }
   }
 
-  *#joinFreeSpace(): Generator<DefragProgress, void, undefined> {
+  *#joinFreeSpace(wanted?: number): Generator<DefragProgress, JoinedGroup[], undefined> {
     const tools = {
       editor: this.#editor,
       copier: this.#copier,
@@ -195,7 +203,10 @@ export class Defrag {
         this.#totals.bytesMoved += bytes;
       },
     };
-    for (const _ of joinFreeSpace(tools)) yield this.#progress();
+    const steps = joinFreeSpace(tools, wanted);
+    let step = steps.next();
+    for (; !step.done; step = steps.next()) yield this.#progress();
+    return step.value;
   }
 
   #progress(): DefragProgress {
@@ -216,7 +227,7 @@ export class Defrag {
       totals: { ...this.#totals, extentsAfter: this.#extentsNow(), heldApart: this.#heldApart() },
       conflicts: this.#conflicts,
       metadata: this.#metadata,
-      freeSpace: { before: this.#before, after: freeSpaceLayout(volume) },
+      freeSpace: { before: this.#before, after: freeSpaceLayout(volume), groups: this.#joined },
     };
   }
 

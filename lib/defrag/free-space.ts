@@ -1,17 +1,17 @@
 /**
- * Joining free space: in each AG a window is chosen that holds the least, everything in it moves into holes elsewhere in the
- * AG, and the window is one free run.
+ * Joining free space: in each AG a window is chosen that holds little, everything in it moves into holes elsewhere in the AG,
+ * and the window is one free run. The plan (join-plan.ts) is made on paper and then carried out move by move.
  *
  *     before   [AAA..B.C....DD.EE.....F..GG...H]
  *     window             |-------------|            as long as nearly all of the free space, the least to move
  *     after    [AAAEEBFCDD..............GG...H]
  *
  * 1. Only whole units move (ag-units.ts): no file gets more extents.
- * 2. What is too long for any hole gets one: a stretch outside the window is emptied first, of units that are shorter.
- * 3. AG headers, the log, inodes and what must stay (flags) are never in a window. Tree blocks are.
+ * 2. AG headers, the log, inodes and what must stay (flags) never move. Tree blocks do, at the end: moving data changes them.
+ * 3. A move that cannot be made (something took its place) is left out, and so are those of the plan that need it. What is
+ *    then in the way is for the next round.
  * 4. The claims come from the checker, which also says whether the image is whole: a damaged one is refused.
  */
-
 import { forEachActiveSlot } from '../../formats/ag-verify.ts';
 import { RMAP_ATTR_FORK, RMAP_UNWRITTEN } from '../../formats/btree-blocks.ts';
 import { check } from '../check/check.ts';
@@ -27,15 +27,12 @@ import type { BlockCopier } from './copy.ts';
 import type { FreeRuns } from './free-runs.ts';
 import { Disturbed, FileChanged, InodeGuard, RunTaken } from './guards.ts';
 import { Holes } from './holes.ts';
+import { type FreeRun, planJoin, possibleRun } from './join-plan.ts';
 import { moveForkRange, moveTreeBlock } from './move-metadata.ts';
 import { Moves } from './moves.ts';
 import type { Exchange, Remapper } from './remap.ts';
-import { chooseWindow, clipped, emptiestStretch, type Window } from './window.ts';
+import { clipped, type Window } from './window.ts';
 
-/** Blocks moved at most to make room for one unit, for each block that the window wins by it. */
-const MOST_DETOUR = 16;
-/** Units of an AG that room is made for, at most: each looks at all others. */
-const MOST_TRIES = 256;
 /** Rounds over the blocks of an AG's own trees: moving one may change others. */
 const TREE_ROUNDS = 3;
 /** Windows emptied in one AG: what moved out of one has left holes for the next. */
@@ -52,13 +49,31 @@ export interface FreeSpaceTools {
   readonly moved: (bytes: number) => void;
 }
 
-/** Join the free space of every AG, again where that helped. Throws `corrupt` RUN_CHECK when the image is damaged. */
-export function* joinFreeSpace(tools: FreeSpaceTools): Generator<void, void, undefined> {
+/** An AG whose free space was to be joined. Blocks. */
+export interface JoinedGroup {
+  readonly ag: number;
+  readonly freeBlocks: number;
+  readonly longest: number;
+  /** The longest run that what cannot move leaves room for. */
+  readonly possible: number;
+}
+
+/**
+ * Join the free space of every AG, again where that helped.
+ * @param wanted blocks in all that are needed in long runs; AGs are left alone when others have given so many.
+ * @returns the AGs, as they are afterwards. Throws `corrupt` RUN_CHECK when the image is damaged.
+ */
+export function* joinFreeSpace(
+  tools: FreeSpaceTools,
+  wanted = Number.MAX_SAFE_INTEGER,
+): Generator<void, JoinedGroup[], undefined> {
   const { editor } = tools;
   const { space, cache, geometry } = editor.volume;
   const longest = (ag: number): number => space.ag(cache, ag).agf.longest;
+  const groups: JoinedGroup[] = [];
+  let missing = wanted;
   let ags = Array.from({ length: geometry.agCount }, (_, ag) => ag);
-  for (let round = 0; round < MOST_ROUNDS && ags.length > 0; round++) {
+  for (let round = 0; round < MOST_ROUNDS && ags.length > 0 && missing > 0; round++) {
     // The checker reads what is in place.
     editor.journal.advanceTail();
     const { observed, problems, clean } = check(editor.volume.device, { ignoreLog: true, maxProblems: 1 });
@@ -68,12 +83,17 @@ export function* joinFreeSpace(tools: FreeSpaceTools): Generator<void, void, und
     const kinds = new Map<number, InodeKind>();
     const better: number[] = [];
     for (const ag of ags) {
+      if (missing <= 0) break;
       const before = longest(ag);
-      yield* new AgJoiner(tools, ag, observed.context.claims[ag]!, kinds).run();
+      const joiner = new AgJoiner(tools, ag, observed.context.claims[ag]!, kinds);
+      const possible = yield* joiner.run(missing);
+      groups[ag] = { ag, freeBlocks: space.ag(cache, ag).agf.freeblks, longest: longest(ag), possible };
       if (longest(ag) > before) better.push(ag);
+      if (round === 0) missing -= longest(ag);
     }
     ags = better;
   }
+  return groups;
 }
 
 class AgJoiner {
@@ -81,9 +101,6 @@ class AgJoiner {
   readonly #ag: number;
   readonly #claims: ExtentTable;
   readonly #kinds: Map<number, InodeKind>;
-  #window: Window = { start: 0, end: 0 };
-  #outside = new Holes([]);
-  #inside = new Holes([]);
 
   constructor(tools: FreeSpaceTools, ag: number, claims: ExtentTable, kinds: Map<number, InodeKind>) {
     this.#tools = tools;
@@ -92,19 +109,33 @@ class AgJoiner {
     this.#kinds = kinds;
   }
 
-  *run(): Generator<void, void, undefined> {
-    const { editor, runs } = this.#tools;
+  /** @param most blocks of the longest run that is wanted. @returns blocks of the longest run that is possible. */
+  *run(most: number): Generator<void, number, undefined> {
+    const { geometry } = this.#tools.editor.volume;
     const units = unitsOf(this.#claims, (number) => this.#kindOf(number));
-    const free: { start: number; count: number }[] = [];
-    runs.forEach(this.#ag, (start, count) => free.push({ start, count }));
-    const window = chooseWindow(units, editor.volume.geometry.agLength(this.#ag), free);
-    if (!window) return;
-    this.#window = window;
-    const { start, end } = window;
-    this.#outside = new Holes([...clipped(free, 0, start), ...clipped(free, end, Number.MAX_SAFE_INTEGER)]);
-    this.#inside = new Holes(clipped(free, start, end));
-    yield* this.#empty(units);
-    yield* this.#moveTrees();
+    const length = geometry.agLength(this.#ag);
+    const free = this.#free();
+    const freeBlocks = free.reduce((sum, { count }) => sum + count, 0);
+    const plan = planJoin(units, length, free, most);
+    if (plan) {
+      const places = new Map<number, number>();
+      const lost = new Set<number>();
+      for (const { unit: index, target } of plan.steps) {
+        const unit = { ...units[index]!, start: places.get(index) ?? units[index]!.start };
+        if (lost.has(index)) continue;
+        if (yield* this.#move(unit, target)) places.set(index, target);
+        else lost.add(index);
+      }
+      yield* this.#moveTrees(plan.window);
+    }
+    return possibleRun(units, length, freeBlocks);
+  }
+
+  /** Free runs in order. */
+  #free(): FreeRun[] {
+    const free: FreeRun[] = [];
+    this.#tools.runs.forEach(this.#ag, (start, count) => free.push({ start, count }));
+    return free;
   }
 
   #kindOf(number: number): InodeKind {
@@ -119,68 +150,6 @@ class AgJoiner {
     return kind;
   }
 
-  /** Everything but tree blocks of the AG out of the window, the longest first. */
-  *#empty(all: readonly Unit[]): Generator<void, void, undefined> {
-    const { start, end } = this.#window;
-    const isInside = (unit: Unit): boolean => unit.start < end && unit.start + unit.count > start;
-    const waiting = all.filter((unit) => isInside(unit) && unit.kind !== 'ag-tree');
-    waiting.sort((a, b) => b.count - a.count || a.start - b.start);
-    const outside = new Set(all.filter((unit) => !isInside(unit)));
-    let tries = 0;
-    for (let unit = waiting.shift(); unit; unit = waiting.shift()) {
-      const target = this.#outside.take(unit.count);
-      if (target !== undefined) {
-        if (yield* this.#move(unit, target)) outside.add({ ...unit, start: target });
-        continue;
-      }
-      if (++tries > MOST_TRIES) continue;
-      const displaced = yield* this.#makeRoom(unit, outside);
-      for (const each of displaced) {
-        const place = waiting.findIndex(({ count }) => count < each.count);
-        waiting.splice(place < 0 ? waiting.length : place, 0, each);
-      }
-    }
-  }
-
-  /**
-   * Empty a stretch outside the window and move a unit there.
-   * @returns the units that had to go into the window for it, to be moved out again.
-   */
-  *#makeRoom(unit: Unit, outside: Set<Unit>): Generator<void, Unit[], undefined> {
-    const stretch = emptiestStretch(
-      [...outside],
-      this.#window,
-      this.#tools.editor.volume.geometry.agLength(this.#ag),
-      unit.count,
-    );
-    if (!stretch) return [];
-    const { start, used, units } = stretch;
-    const won = unit.count - used;
-    if (won <= 0 || unit.count + used > MOST_DETOUR * won) return [];
-    const end = start + unit.count;
-    this.#outside.remove(start, end);
-    const displaced: Unit[] = [];
-    let isEmpty = true;
-    for (const each of units) {
-      let target = this.#outside.take(each.count);
-      const isOut = target !== undefined;
-      target ??= this.#inside.take(each.count);
-      if (target === undefined || !(yield* this.#move(each, target))) {
-        isEmpty = false;
-        break;
-      }
-      outside.delete(each);
-      this.#outside.add(each.start, start - each.start);
-      this.#outside.add(end, each.start + each.count - end);
-      const moved = { ...each, start: target };
-      if (isOut) outside.add(moved);
-      else displaced.push(moved);
-    }
-    if (!isEmpty) return displaced;
-    if (yield* this.#move(unit, start)) outside.add({ ...unit, start });
-    return displaced;
-  }
-
   /** @returns false when the unit could not be moved: the place was taken, or something changed. */
   *#move(unit: Unit, target: number): Generator<void, boolean, undefined> {
     try {
@@ -191,8 +160,6 @@ class AgJoiner {
       return false;
     }
     this.#tools.moved(unit.count * this.#tools.editor.volume.geometry.blockSize);
-    const { start, end } = this.#window;
-    if (unit.start >= start && unit.start + unit.count <= end) this.#inside.add(unit.start, unit.count);
     yield;
     return true;
   }
@@ -270,14 +237,19 @@ class AgJoiner {
   }
 
   /** Blocks of the AG's own trees and of its free list out of the window. */
-  *#moveTrees(): Generator<void, void, undefined> {
+  *#moveTrees(window: Window): Generator<void, void, undefined> {
     const { editor } = this.#tools;
     const { space, geometry } = editor.volume;
     for (let round = 0; round < TREE_ROUNDS; round++) {
-      const found = this.#treeBlocksInside();
+      const found = this.#treeBlocksInside(window);
       if (found.length === 0) return;
+      const free = this.#free();
+      const holes = new Holes([
+        ...clipped(free, 0, window.start),
+        ...clipped(free, window.end, Number.MAX_SAFE_INTEGER),
+      ]);
       for (const { tree, block, level } of found) {
-        const target = this.#outside.take(1);
+        const target = holes.take(1);
         if (target === undefined) return;
         try {
           editor.transact((tx) => {
@@ -295,11 +267,10 @@ class AgJoiner {
     }
   }
 
-  #treeBlocksInside(): { tree: TreeName | 'list'; block: number; level: number }[] {
+  #treeBlocksInside({ start, end }: Window): { tree: TreeName | 'list'; block: number; level: number }[] {
     const { space, cache, geometry } = this.#tools.editor.volume;
     const { features } = geometry;
     const ag = space.ag(cache, this.#ag);
-    const { start, end } = this.#window;
     const found: { tree: TreeName | 'list'; block: number; level: number }[] = [];
     const names: TreeName[] = ['bnobt', 'cntbt', 'inobt'];
     if (features.finobt) names.push('finobt');

@@ -1,6 +1,7 @@
 /** What defragmentation is told and what it says: see defrag.ts. */
 import type { CadastreError } from '../errors.ts';
 import type { FreeSpaceLayout } from '../frag/free-space.ts';
+import type { JoinedGroup } from './free-space.ts';
 import type { StepLimit } from './remap.ts';
 
 export interface DefragOptions {
@@ -77,7 +78,12 @@ export interface DefragReport {
   readonly conflicts: LayoutConflict[];
   /** Inodes whose metadata was put in order, its bytes, and inodes for which there was no room or too small a log. */
   readonly metadata: { inodes: number; bytesMoved: number; readonly skipped: SkippedMetadata[] };
-  readonly freeSpace: { before: FreeSpaceLayout; after: FreeSpaceLayout };
+  readonly freeSpace: {
+    before: FreeSpaceLayout;
+    after: FreeSpaceLayout;
+    /** Each AG after its free space was joined; empty when it was not. */
+    readonly groups: readonly JoinedGroup[];
+  };
 }
 
 /** How far a run is. */

@@ -1,6 +1,5 @@
-/** Which part of an AG to empty, and where to make room: both are the stretch of a given length with the least in it. */
+/** Stretches of an AG: those between things that must stay, and the part of them, of a given length, with the least in it. */
 import type { Unit } from './ag-units.ts';
-import { Holes } from './holes.ts';
 
 /** AG blocks [start, end). */
 export interface Window {
@@ -8,15 +7,8 @@ export interface Window {
   readonly end: number;
 }
 
-/** Part of the free space that the window is to have: what is left over is room for what moves. */
-const WANTED = 0.93;
-/** A longest run of this part is good enough. */
-const GOOD = 0.9;
-/** Windows are tried in steps this much shorter. */
-const STEP = 0.93;
-
 /** Sums of used blocks over units in order, to ask for any stretch. */
-class Used {
+export class Used {
   readonly #units: readonly Unit[];
   readonly #sums: Float64Array;
 
@@ -63,7 +55,7 @@ class Used {
 }
 
 /** Stretches [from, to) between units that must stay and the ends of the AG. */
-function openStretches(units: readonly Unit[], length: number, mustStay: (unit: Unit) => boolean): Window[] {
+export function openStretches(units: readonly Unit[], length: number, mustStay: (unit: Unit) => boolean): Window[] {
   const open: Window[] = [];
   let from = 0;
   for (const unit of units) {
@@ -77,7 +69,7 @@ function openStretches(units: readonly Unit[], length: number, mustStay: (unit: 
 }
 
 /** The stretch of `want` blocks inside one of the open ones that has the least in it. */
-function leastUsed(
+export function leastUsed(
   open: readonly Window[],
   units: readonly Unit[],
   used: Used,
@@ -112,66 +104,6 @@ function leastUsed(
   return bestStart < 0 ? undefined : { start: bestStart, used: bestUsed };
 }
 
-/** Part that a longest run must grow by: moving blocks for less may cost trees of the AG more than it gives. */
-const LEAST_GAIN = 1 / 32;
-/** Units longer than this part of the free space stay, in one plan after the other: what is long finds no hole. */
-const MOVABLE = [1, 1 / 4, 1 / 16];
-
-/**
- * The window to empty; undefined when the free space is in one piece already as far as it goes. Plans are tried on paper:
- * the one that leaves the longest run wins.
- * @param units in order. @param free the free runs in order.
- */
-export function chooseWindow(
-  units: readonly Unit[],
-  length: number,
-  free: readonly { start: number; count: number }[],
-): Window | undefined {
-  let freeBlocks = 0;
-  let longest = 0;
-  for (const { count } of free) {
-    freeBlocks += count;
-    longest = Math.max(longest, count);
-  }
-  if (longest >= freeBlocks * GOOD) return undefined;
-  longest = Math.ceil(longest * (1 + LEAST_GAIN));
-  const used = new Used(units);
-  let chosen: Window | undefined;
-  for (const part of MOVABLE) {
-    const open = openStretches(units, length, ({ kind, count }) => kind === 'fixed' || count > part * freeBlocks);
-    for (let want = Math.floor(freeBlocks * WANTED); want > longest && want > 1; want = Math.floor(want * STEP)) {
-      const best = leastUsed(open, units, used, want);
-      if (!best || best.used > freeBlocks - (want - best.used)) continue;
-      const window = { start: best.start, end: best.start + want };
-      const run = emptiedRun(units.slice(used.firstBehind(window.start), used.firstFrom(window.end)), free, window);
-      if (run > longest) [chosen, longest] = [window, run];
-      if (run >= want * GOOD) break;
-    }
-  }
-  return chosen;
-}
-
-/** The longest run of a window when everything in it that finds a hole outside has moved there. @param inside in order. */
-function emptiedRun(
-  inside: readonly Unit[],
-  free: readonly { start: number; count: number }[],
-  { start, end }: Window,
-): number {
-  const holes = new Holes([...clipped(free, 0, start), ...clipped(free, end, Number.MAX_SAFE_INTEGER)]);
-  const stays = new Set<Unit>();
-  for (const unit of [...inside].sort((a, b) => b.count - a.count)) {
-    if (holes.take(unit.count) === undefined) stays.add(unit);
-  }
-  let longest = 0;
-  let from = start;
-  for (const unit of inside) {
-    if (!stays.has(unit)) continue;
-    longest = Math.max(longest, unit.start - from);
-    from = Math.max(from, unit.start + unit.count);
-  }
-  return Math.max(longest, end - from);
-}
-
 /** The parts of free runs in [from, to). */
 export function clipped(
   free: readonly { start: number; count: number }[],
@@ -185,26 +117,4 @@ export function clipped(
     if (count > 0) parts.push({ start, count });
   }
   return parts;
-}
-
-/** Tree blocks of the AG leave the window at the very end, and no other place. */
-const isRooted = ({ kind }: Unit): boolean => kind === 'fixed' || kind === 'ag-tree';
-
-/** Where outside the window `want` blocks have the least in them, and which units those are. */
-export function emptiestStretch(
-  outside: Unit[],
-  window: Window,
-  length: number,
-  want: number,
-): { start: number; used: number; units: Unit[] } | undefined {
-  outside.sort((a, b) => a.start - b.start);
-  const used = new Used(outside);
-  const open = openStretches(outside, length, isRooted).flatMap(({ start, end }) => [
-    { start, end: Math.min(end, Math.max(start, window.start)) },
-    { start: Math.max(start, Math.min(end, window.end)), end },
-  ]);
-  const best = leastUsed(open, outside, used, want);
-  if (!best) return undefined;
-  const units = outside.slice(used.firstBehind(best.start), used.firstFrom(best.start + want));
-  return { ...best, units };
 }

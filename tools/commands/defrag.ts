@@ -51,7 +51,7 @@ export function define(command: Command): void {
       const report = work.report;
       progress.end();
       for (const { error } of report.files) if (error) failed('defrag', options.json, error);
-      if (!options.json) print(report, top);
+      if (!options.json) print(report, top, editor.volume.geometry.blockSize);
       if (interrupted) process.exitCode = 1;
       const text = `${summary(report, editor.volume.geometry.blockSize)} in ${showSeconds(progress.seconds)}${interrupted ? ' (interrupted)' : ''}`;
       return { text, data: { ...toJson(report), ...(interrupted ? { interrupted } : {}) } };
@@ -98,7 +98,7 @@ const REASONS: { readonly [R in SkipReason]: string } = {
   'log-too-small': 'the log is too small',
 };
 
-function print({ files, conflicts, metadata, totals }: DefragReport, top: number): void {
+function print({ files, conflicts, metadata, totals, freeSpace }: DefragReport, top: number, blockSize: number): void {
   const table = new Table([
     { title: 'before', right: true },
     { title: 'after', right: true },
@@ -128,6 +128,24 @@ function print({ files, conflicts, metadata, totals }: DefragReport, top: number
     line(
       `${count(totals.heldApart, 'extent')} above the ideal held apart by sharing: files share blocks in different orders`,
     );
+  printGroups(freeSpace.groups, blockSize);
+}
+
+/** What the free space of each AG has become, against what inodes and the like leave room for. */
+function printGroups(groups: DefragReport['freeSpace']['groups'], blockSize: number): void {
+  if (groups.length === 0) return;
+  const table = new Table(['AG', 'free', 'longest', '% of free', 'possible'].map((title) => ({ title, right: true })));
+  for (const { ag, freeBlocks, longest, possible } of groups) {
+    const part = freeBlocks > 0 ? Math.round((100 * longest) / freeBlocks) : 0;
+    table.row(
+      ag,
+      showSize(freeBlocks * blockSize),
+      showSize(longest * blockSize),
+      part,
+      showSize(possible * blockSize),
+    );
+  }
+  table.end();
 }
 
 function summary({ totals, freeSpace: { before, after } }: DefragReport, blockSize: number): string {
@@ -151,6 +169,6 @@ function toJson({ files, totals, conflicts, metadata, freeSpace }: DefragReport)
     totals,
     conflicts: conflicts.map(({ path, ...rest }) => ({ path: show(path), ...rest })),
     metadata: { ...metadata, skipped: metadata.skipped.map(({ path, inode }) => ({ path: show(path), inode })) },
-    freeSpace: { before, after },
+    freeSpace: { before, after, groups: freeSpace.groups },
   };
 }
