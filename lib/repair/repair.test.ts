@@ -10,39 +10,16 @@ import {
   makeSpecimen,
   type Specimen,
 } from '../../test/support/specimen.ts';
+import { UnreadableDevice } from '../../test/support/unreadable.ts';
 import { check } from '../check/check.ts';
-import type { Device } from '../device/device.ts';
 import { MemoryDevice } from '../device/memory.ts';
 import { OverlayDevice } from '../device/overlay.ts';
 import { RecorderDevice } from '../device/recorder.ts';
-import { deviceError } from '../errors.ts';
 import { Fork } from '../file/fork.ts';
 import { Volume } from '../volume/volume.ts';
 import { repair } from './repair.ts';
 
 const specimens = { cadastre: makeSpecimen(CADASTRE, { size: 16 << 20 }), xfs: makeSpecimen(XFS) };
-
-/** A device on which some bytes cannot be read. */
-class Scratched extends OverlayDevice {
-  readonly #from: number;
-  readonly #to: number;
-  /** Writing over a bad sector makes it good. */
-  #healed = false;
-
-  constructor(below: Device, from: number, length: number) {
-    super(below);
-    this.#from = from;
-    this.#to = from + length;
-  }
-  override read(offset: number, into: Uint8Array): void {
-    if (!this.#healed && offset < this.#to && offset + into.length > this.#from) throw deviceError('EIO', 'bad sector');
-    super.read(offset, into);
-  }
-  override write(offset: number, from: Uint8Array): void {
-    if (offset <= this.#from && offset + from.length >= this.#to) this.#healed = true;
-    super.write(offset, from);
-  }
-}
 
 /** File blocks and where they are. */
 function extentsOf({ device, inodes }: Specimen, path: string): { fileBlock: number; byte: number; length: number }[] {
@@ -116,7 +93,7 @@ describe.each(Object.entries(specimens))('repair, %s', (_name, specimen) => {
     ['inodes', () => inodeByte(specimen, specimen.inodes['/fifo']!)],
     ['the primary superblock', () => 0],
   ])('goes on where the device fails: %s', (_what, byteOf) => {
-    const device = new Scratched(damaged(specimen), byteOf(), 512);
+    const device = new UnreadableDevice(damaged(specimen), byteOf(), 512);
     const { problems, clean } = repair(device);
     expect(problems.map(({ code }) => code)).toContain('READ_ERROR');
     expect(clean).toBe(true);
