@@ -19,6 +19,7 @@ import { CadastreError } from '../../errors.ts';
 import { readExtents } from '../forks/extents.ts';
 import type { Claims } from '../groups/observe.ts';
 import { asSet, intersect, unite } from '../groups/runs.ts';
+import { Overlaps } from '../overlaps.ts';
 import type { ForkExtents } from '../pending.ts';
 import { readSlot } from '../slot.ts';
 import type { RepairState } from '../state.ts';
@@ -47,7 +48,7 @@ export class Evidence {
   readonly register: Register;
   readonly self: SelfDescriptions;
   readonly #state: RepairState;
-  readonly #reach: Uint32Array[] = [];
+  readonly #overlaps: Overlaps[] = [];
   readonly #trees: RunList[] = [];
   readonly #free: FreeRuns[] = [];
   readonly #facts = new Map<number, InodeFacts>();
@@ -92,18 +93,11 @@ export class Evidence {
 
   /** Every claim that touches [from, to). */
   overlapping(ag: number, from: number, to: number, visit: (row: number) => void): void {
-    const table = this.table(ag);
-    const reach = (this.#reach[ag] ??= reachOf(table));
-    let low = 0;
-    let high = table.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (table.start[middle]! < to) low = middle + 1;
-      else high = middle;
-    }
-    for (let row = low - 1; row >= 0 && reach[row]! > from; row--) {
-      if (table.start[row]! + table.count[row]! > from) visit(row);
-    }
+    const overlaps = (this.#overlaps[ag] ??= new Overlaps(this.table(ag)));
+    overlaps.some(from, to, (row) => {
+      visit(row);
+      return false;
+    });
   }
 
   /** Blocks that trees of the AG and its free list had when the pass began, ascending. */
@@ -218,17 +212,6 @@ function factsOf(slot: DataView): InodeFacts {
     changed: seconds + nanoseconds / 1e9,
     changeCount: slot.getUint32(at.changecount) * 2 ** 32 + slot.getUint32(at.changecount + 4),
   };
-}
-
-/** Greatest end of the rows up to each. */
-function reachOf(table: ExtentTable): Uint32Array {
-  const reach = new Uint32Array(table.length);
-  let most = 0;
-  for (let row = 0; row < table.length; row++) {
-    most = Math.max(most, table.start[row]! + table.count[row]!);
-    reach[row] = most;
-  }
-  return reach;
 }
 
 interface FreeRuns {

@@ -6,11 +6,14 @@
 import { RMAP_ATTR_FORK, RMAP_BMBT_BLOCK, RMAP_OFFSET_HI_MASK, RMAP_UNWRITTEN } from '../../../formats/btree-blocks.ts';
 import type { Geometry } from '../../../formats/geometry.ts';
 import type { CheckResult } from '../../check/check.ts';
-import { ExtentTable, MARK } from '../../check/claims.ts';
+import { type ExtentTable, MARK } from '../../check/claims.ts';
 import { RunList } from '../../check/rows.ts';
+import { blocksIn } from '../disputes/evidence.ts';
 import { kindOfRow } from '../disputes/kinds.ts';
 import { isTreeBlock } from '../disputes/register.ts';
 import { Records } from '../forks/records.ts';
+import { complement, coveredBy, subtract } from '../groups/runs.ts';
+import { Overlaps } from '../overlaps.ts';
 import type { DisputeClaimant } from '../report.ts';
 
 const TWO32 = 2 ** 32;
@@ -25,18 +28,11 @@ export interface RegisteredFork {
   readonly treeBlocks: number[];
 }
 
-/** Rows sorted by start, with what is needed to find those that overlap a range. */
-interface Indexed {
-  readonly table: ExtentTable;
-  /** Greatest end among rows 0..i. */
-  readonly reach: Uint32Array;
-}
-
 export class Witness {
   readonly #geometry: Geometry;
   readonly #first: CheckResult;
-  readonly #claims: (Indexed | undefined)[] = [];
-  readonly #recorded: (Indexed | undefined)[] = [];
+  readonly #claims: (Overlaps | undefined)[] = [];
+  readonly #recorded: (Overlaps | undefined)[] = [];
   readonly #free: (RunList | undefined)[] = [];
   readonly #forks = new Map<string, RegisteredFork>();
   /** The register of every AG could be read: what it does not name, it does not have. */
@@ -74,19 +70,20 @@ export class Witness {
     const ag = this.#geometry.agOfFsBlock(fsBlock);
     const runs = this.#freeRuns(ag);
     if (!runs) return undefined;
-    return overlap(runs, this.#geometry.agBlockOfFsBlock(fsBlock), count);
+    const from = this.#geometry.agBlockOfFsBlock(fsBlock);
+    return blocksIn(runs, from, from + count);
   }
 
   /** Does anybody but this fork claim a block of the range? */
   isClaimedByOthers(fsBlock: number, count: number, inode: number, attr: boolean): boolean {
     const ag = this.#geometry.agOfFsBlock(fsBlock);
-    return this.#overlaps(this.#indexedClaims(ag), fsBlock, count, (table, row) => !isFork(table, row, inode, attr));
+    return this.#overlaps(this.#claimsOf(ag), fsBlock, count, (table, row) => !isFork(table, row, inode, attr));
   }
 
   /** As `isClaimedByOthers`, but those whom the register gives the blocks, too, do not count: they share them. */
   isClaimedByStrangers(fsBlock: number, count: number, inode: number, attr: boolean): boolean {
     const ag = this.#geometry.agOfFsBlock(fsBlock);
-    return this.#overlaps(this.#indexedClaims(ag), fsBlock, count, (table, row) => {
+    return this.#overlaps(this.#claimsOf(ag), fsBlock, count, (table, row) => {
       if (isFork(table, row, inode, attr)) return false;
       return attr || !table.isForkData(row) || (table.marks[row]! & MARK.registered) === 0;
     });
@@ -94,7 +91,7 @@ export class Witness {
 
   /** Does anybody else claim a block of the range, with a claim that is just as long as the range? */
   isClaimedInLength(fsBlock: number, count: number, inode: number, attr: boolean): boolean {
-    const index = this.#indexedClaims(this.#geometry.agOfFsBlock(fsBlock));
+    const index = this.#claimsOf(this.#geometry.agOfFsBlock(fsBlock));
     return this.#overlaps(index, fsBlock, count, (table, row) => {
       return table.count[row] === count && !isFork(table, row, inode, attr);
     });
@@ -104,7 +101,7 @@ export class Witness {
   isWhollyOthers(fsBlock: number, count: number, { inode, attr }: { inode: number; attr: boolean }): boolean {
     const from = this.#geometry.agBlockOfFsBlock(fsBlock);
     const claimed = new RunList();
-    this.#overlaps(this.#indexedClaims(this.#geometry.agOfFsBlock(fsBlock)), fsBlock, count, (table, row) => {
+    this.#overlaps(this.#claimsOf(this.#geometry.agOfFsBlock(fsBlock)), fsBlock, count, (table, row) => {
       if (!isFork(table, row, inode, attr)) claimed.push(table.start[row]!, table.count[row]!);
       return false;
     });
@@ -118,7 +115,7 @@ export class Witness {
 
   /** Is a block of the range the AG's own: headers, log, trees, free list, inodes? */
   isClaimedByAg(fsBlock: number, count: number): boolean {
-    const index = this.#indexedClaims(this.#geometry.agOfFsBlock(fsBlock));
+    const index = this.#claimsOf(this.#geometry.agOfFsBlock(fsBlock));
     return this.#overlaps(index, fsBlock, count, (table, row) => table.isSpecial(row));
   }
 
@@ -127,7 +124,7 @@ export class Witness {
     const { observed } = this.#first;
     const agBlock = this.#geometry.agBlockOfFsBlock(fsBlock);
     const found: DisputeClaimant[] = [];
-    this.#overlaps(this.#indexedClaims(this.#geometry.agOfFsBlock(fsBlock)), fsBlock, count, (table, row) => {
+    this.#overlaps(this.#claimsOf(this.#geometry.agOfFsBlock(fsBlock)), fsBlock, count, (table, row) => {
       const kind = kindOfRow(table, row, observed!.inodes);
       const fork = table.isSpecial(row) ? {} : { inode: table.owner(row) };
       const skip = Math.max(0, agBlock - table.start[row]!);
@@ -140,56 +137,47 @@ export class Witness {
 
   /** Does this inode claim the block for an extent tree? */
   isTreeBlockOf(fsBlock: number, inode: number): boolean {
-    const index = this.#indexedClaims(this.#geometry.agOfFsBlock(fsBlock));
+    const index = this.#claimsOf(this.#geometry.agOfFsBlock(fsBlock));
     return this.#overlaps(index, fsBlock, 1, (table, row) => isTreeBlock(table, row) && table.owner(row) === inode);
   }
 
   /** Does anybody claim a block of the range? */
   isClaimed(fsBlock: number, count: number): boolean {
-    return this.#overlaps(this.#indexedClaims(this.#geometry.agOfFsBlock(fsBlock)), fsBlock, count, () => true);
+    return this.#overlaps(this.#claimsOf(this.#geometry.agOfFsBlock(fsBlock)), fsBlock, count, () => true);
   }
 
   /** Does the register give a block of the range to anybody but this fork? */
   isRegisteredToOthers(fsBlock: number, count: number, inode: number, attr: boolean): boolean {
     const ag = this.#geometry.agOfFsBlock(fsBlock);
-    return this.#overlaps(this.#indexedRegister(ag), fsBlock, count, (table, row) => !isFork(table, row, inode, attr));
+    return this.#overlaps(this.#registerOf(ag), fsBlock, count, (table, row) => !isFork(table, row, inode, attr));
   }
 
   /** Does the register give a block of the range to this fork, wherever in the file? */
   isRegisteredTo(fsBlock: number, count: number, inode: number, attr: boolean): boolean {
     const ag = this.#geometry.agOfFsBlock(fsBlock);
-    return this.#overlaps(this.#indexedRegister(ag), fsBlock, count, (table, row) => isFork(table, row, inode, attr));
+    return this.#overlaps(this.#registerOf(ag), fsBlock, count, (table, row) => isFork(table, row, inode, attr));
   }
 
   /** Are all blocks of the range written data with a checksum (true), or none (false)? Undefined: mixed, or unknown. */
   isChecksummed(fsBlock: number, count: number): boolean | undefined {
     const trees = this.#first.observed?.trees[this.#geometry.agOfFsBlock(fsBlock)];
     if (!this.#geometry.features.dataChecksums || !trees?.seen.csumbt?.complete) return undefined;
-    const has = overlap(trees.checksummed, this.#geometry.agBlockOfFsBlock(fsBlock), count);
+    const from = this.#geometry.agBlockOfFsBlock(fsBlock);
+    const has = blocksIn(trees.checksummed, from, from + count);
     return has === count ? true : has === 0 ? false : undefined;
   }
 
-  /** Blocks in use by the free-space trees that nobody claims: the longest runs, [fs block, count]. */
+  /** Blocks in use by the free-space trees that nobody claims, [fs block, count]. */
   lostRuns(): [fsBlock: number, count: number][] {
     const out: [number, number][] = [];
     const geometry = this.#geometry;
     for (let ag = 0; ag < geometry.agCount; ag++) {
       const free = this.#freeRuns(ag);
-      const claims = this.#indexedClaims(ag)?.table;
+      const claims = this.#claimsOf(ag)?.table;
       if (!free || !claims) continue;
-      let at = geometry.headerBlocks;
-      let i = 0;
-      let k = 0;
-      while (i < free.length || k < claims.length) {
-        const takeFree = k >= claims.length || (i < free.length && free.start[i]! <= claims.start[k]!);
-        const start = takeFree ? free.start[i]! : claims.start[k]!;
-        const end = start + (takeFree ? free.count[i]! : claims.count[k]!);
-        if (takeFree) i++;
-        else k++;
-        if (start > at) out.push([geometry.fsBlock(ag, at), start - at]);
-        at = Math.max(at, end);
-      }
-      if (at < geometry.agLength(ag)) out.push([geometry.fsBlock(ag, at), geometry.agLength(ag) - at]);
+      const unclaimed = complement(coveredBy(claims), geometry.headerBlocks, geometry.agLength(ag));
+      const lost = subtract(unclaimed, free);
+      for (let i = 0; i < lost.length; i++) out.push([geometry.fsBlock(ag, lost.start[i]!), lost.count[i]!]);
     }
     return out;
   }
@@ -223,56 +211,25 @@ export class Witness {
     return runs;
   }
 
-  #indexedClaims(ag: number): Indexed | undefined {
-    this.#claims[ag] ??= indexed(this.#first.observed?.context.claims[ag]);
-    return this.#claims[ag];
+  #claimsOf(ag: number): Overlaps | undefined {
+    const table = this.#first.observed?.context.claims[ag];
+    return (this.#claims[ag] ??= table && new Overlaps(table));
   }
 
-  #indexedRegister(ag: number): Indexed | undefined {
+  #registerOf(ag: number): Overlaps | undefined {
     if (!this.hasRegister(ag)) return undefined;
-    this.#recorded[ag] ??= indexed(this.#first.observed?.context.recorded[ag]);
-    return this.#recorded[ag];
+    return (this.#recorded[ag] ??= new Overlaps(this.#first.observed!.context.recorded[ag]!));
   }
 
   #overlaps(
-    index: Indexed | undefined,
+    rows: Overlaps | undefined,
     fsBlock: number,
     count: number,
     wanted: (table: ExtentTable, row: number) => boolean,
   ): boolean {
-    if (!index) return false;
-    const { table, reach } = index;
     const from = this.#geometry.agBlockOfFsBlock(fsBlock);
-    const to = from + count;
-    let low = 0;
-    let high = table.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (table.start[middle]! < to) low = middle + 1;
-      else high = middle;
-    }
-    for (let row = low - 1; row >= 0 && reach[row]! > from; row--) {
-      if (table.start[row]! + table.count[row]! > from && wanted(table, row)) return true;
-    }
-    return false;
+    return rows?.some(from, from + count, (row) => wanted(rows.table, row)) === true;
   }
-}
-
-/** Blocks that sorted runs have in common with a range. */
-function overlap(runs: RunList, from: number, count: number): number {
-  const to = from + count;
-  let low = 0;
-  let high = runs.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (runs.start[middle]! + runs.count[middle]! <= from) low = middle + 1;
-    else high = middle;
-  }
-  let sum = 0;
-  for (let i = low; i < runs.length && runs.start[i]! < to; i++) {
-    sum += Math.min(to, runs.start[i]! + runs.count[i]!) - Math.max(from, runs.start[i]!);
-  }
-  return sum;
 }
 
 /** The free extents sorted by start, when both trees have the same: one of them alone may be the damaged one. */
@@ -286,25 +243,6 @@ function agreed(byStart: RunList, byLength: RunList): RunList | undefined {
   if (a.length !== b.length) return undefined;
   for (let i = 0; i < a.length; i++) if (a.start[i] !== b.start[i] || a.count[i] !== b.count[i]) return undefined;
   return a;
-}
-
-function indexed(table: ExtentTable | undefined): Indexed | undefined {
-  if (!table) return undefined;
-  let sorted = table;
-  for (let i = 1; i < table.length; i++) {
-    if (table.start[i - 1]! <= table.start[i]!) continue;
-    sorted = new ExtentTable();
-    for (let row = 0; row < table.length; row++) {
-      const { start, count, ownerHi, ownerLo, offsetHi, offsetLo } = table;
-      sorted.push(start[row]!, count[row]!, ownerHi[row]!, ownerLo[row]!, offsetHi[row]!, offsetLo[row]!);
-    }
-    sorted.sort();
-    break;
-  }
-  const reach = new Uint32Array(sorted.length);
-  let most = 0;
-  for (let i = 0; i < sorted.length; i++) reach[i] = most = Math.max(most, sorted.start[i]! + sorted.count[i]!);
-  return { table: sorted, reach };
 }
 
 function isFork(table: ExtentTable, row: number, inode: number, attr: boolean): boolean {
