@@ -145,8 +145,7 @@ function evidenceOf(
   if (named) said.push(`entry "${named.name}" of directory inode ${named.directory} names it`);
   if (!free) said.push('the inode tree has it in use');
   if (registered.length > 0) said.push(`the reverse map names ${counted(registered)} of data as its own`);
-  else if (data.length > 0)
-    said.push(`${counted(data)} that nobody else claims were found by what blocks say of themselves`);
+  else if (data.length > 0) said.push(`blocks that nobody else claims say that they are its own: ${counted(data)}`);
   if (attr.length > 0) {
     said.push(
       `${counted(attr)} of attributes are its own by ${registeredAttr ? 'the reverse map' : 'what they say of themselves'}`,
