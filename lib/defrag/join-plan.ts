@@ -127,6 +127,8 @@ export function planJoin(
 class Paper {
   readonly #length: number;
   readonly #window: Window;
+  /** The window and all of the units that reach out of it. */
+  readonly #taken: Window;
   readonly #outsideHoles: Holes;
   readonly #insideHoles: Holes;
   /** Units outside of the window, in order, as they lie now; `index` is that of the list. */
@@ -147,6 +149,12 @@ class Paper {
       if (isInside) this.#inside.set(index, placed);
       else this.#outside.push(placed);
     }
+    const inside = [...this.#inside.values()];
+    const last = inside.at(-1);
+    this.#taken = {
+      start: Math.min(start, inside[0]?.start ?? start),
+      end: Math.max(end, last ? last.start + last.count : end),
+    };
   }
 
   plan(): JoinPlan {
@@ -241,7 +249,7 @@ class Paper {
 
   /** Stretches outside of the window between units that must stay. */
   #openOutside(mustStay: (unit: Unit) => boolean): Window[] {
-    const { start: from, end: to } = this.#window;
+    const { start: from, end: to } = this.#taken;
     return openStretches(this.#outside, this.#length, mustStay).flatMap(({ start, end }) => [
       { start, end: Math.min(end, Math.max(start, from)) },
       { start: Math.max(start, Math.min(end, to)), end },
