@@ -52,6 +52,8 @@ export class Geometry {
   readonly features: Readonly<Features>;
   readonly blockSize: number;
   readonly blockLog: number;
+  /** File blocks of a regular file end here: bytes are counted in 63 bits. Those of every other fork end at 2^32. */
+  readonly fileBlockEnd: number;
   readonly sectorSize: number;
   readonly inodeSize: number;
   readonly inodesPerBlock: number;
@@ -117,6 +119,7 @@ export class Geometry {
     };
     this.blockSize = sb.blocksize;
     this.blockLog = sb.blocklog;
+    this.fileBlockEnd = 2 ** (63 - sb.blocklog);
     this.sectorSize = sb.sectsize;
     this.inodeSize = sb.inodesize;
     this.inodesPerBlock = sb.inopblock;

@@ -2,6 +2,11 @@
 import { expect, it } from 'vitest';
 import { damage } from '../../lib/damage/damage.ts';
 import type { Device } from '../../lib/device/device.ts';
+import { OverlayDevice } from '../../lib/device/overlay.ts';
+import { repair } from '../../lib/repair/repair.ts';
+import { slotByte } from '../../lib/repair/slot.ts';
+import { compareContent, contentOf } from './content.ts';
+import { contentBefore } from './harness.ts';
 import { type DamageImage, damageImage } from './image.ts';
 import { tryRepair, type Verdict } from './survive.ts';
 
@@ -9,6 +14,13 @@ import { tryRepair, type Verdict } from './survive.ts';
 function loseCopies(device: Device, { geometry }: DamageImage): void {
   const nothing = new Uint8Array(geometry.sectorSize);
   for (let ag = 1; ag < geometry.agCount; ag++) device.write(geometry.agBlockToByte(ag, 0), nothing);
+}
+
+/** The slot of one inode is written over that of another. */
+function copySlot(device: Device, { geometry }: DamageImage, from: number, to: number): void {
+  const bytes = new Uint8Array(geometry.inodeSize);
+  device.read(slotByte(geometry, from), bytes);
+  device.write(slotByte(geometry, to), bytes);
 }
 
 const CASES: readonly (readonly [
@@ -32,9 +44,65 @@ const CASES: readonly (readonly [
     },
     'clean',
   ],
+  [
+    'an extent so far behind in the file that numbers are not exact',
+    'xfs-plain',
+    (device, image) => {
+      const { geometry, inodes } = image;
+      const place = { kind: 'inode', inode: inodes.get('/node/file 20')! } as const;
+      damage(device, geometry, { place, field: 'extents[0].fileBlock', verb: 'value', value: (1n << 54n) - 8n });
+      damage(device, geometry, { place, field: 'extents[0].blockCount', verb: 'value', value: 4n });
+    },
+    'clean',
+  ],
+  [
+    'the root is an empty directory that waits to be freed',
+    'xfs-plain',
+    (device, image) => {
+      const { geometry, inodes } = image;
+      copySlot(device, image, inodes.get('/short')!, geometry.rootInode);
+      const place = { kind: 'inode', inode: geometry.rootInode } as const;
+      for (const field of ['size', 'nlink', 'dir.parent']) damage(device, geometry, { place, field, verb: 'zero' });
+    },
+    'clean',
+  ],
 ];
 
 it.each(CASES)('%s', (_what, name, broken, verdict) => {
   const end = tryRepair(damageImage(name), broken);
   expect(end, end.why).toMatchObject({ verdict });
 });
+
+it('inodes that were written into the slots of others go home', () => {
+  const image = damageImage('xfs-plain');
+  const { inodes, geometry } = image;
+  const [one, two] = [inodes.get('/plain-3')!, inodes.get('/short')!];
+  const device = new OverlayDevice(image.device);
+  copySlot(device, image, one, two);
+  device.write(slotByte(geometry, one), readBytes(image.device, slotByte(geometry, two), geometry.inodeSize));
+  const { clean, decisions } = repair(device, {});
+  expect(clean).toBe(true);
+  expect(decisions.map(({ action }) => action)).toEqual(['restore-inode', 'restore-inode']);
+  const before = contentBefore(image);
+  expect(compareContent(before, contentOf(device))).toEqual(compareContent(before, before));
+});
+
+it('a symlink whose only record is misplaced, without a register', () => {
+  const image = damageImage('xfs-1k');
+  const device = new OverlayDevice(image.device);
+  const place = { kind: 'inode', inode: image.inodes.get('/long-symlink')! } as const;
+  damage(device, image.geometry, { place, field: 'extents[0].fileBlock', verb: 'ones' });
+  for (let ag = 0; ag < image.geometry.agCount; ag++) {
+    damage(device, image.geometry, { place: { kind: 'agf', ag }, field: 'rmapRoot', verb: 'ones' });
+  }
+  const { clean } = repair(device, {});
+  expect(clean).toBe(true);
+  const before = contentBefore(image);
+  expect(compareContent(before, contentOf(device))).toEqual(compareContent(before, before));
+});
+
+function readBytes(device: Device, offset: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  device.read(offset, bytes);
+  return bytes;
+}

@@ -20,8 +20,6 @@ import { forkTree, runTree } from './tree-run.ts';
 
 const TWO32 = 2 ** 32;
 const EXTENT_BYTES = 16;
-/** File blocks of a regular file end here (54 bits); those of directories and attributes at 2^32. */
-const FILE_END = 2 ** 54;
 
 /** Extents of one fork, ascending. */
 export class ExtentList {
@@ -147,7 +145,7 @@ export class ForkScan {
     this.extents++;
     this.blocks += count;
     const end = fileBlock + count;
-    const limit = this.#regular && !this.#attr ? FILE_END : TWO32;
+    const limit = this.#regular && !this.#attr ? this.#geometry.fileBlockEnd : TWO32;
     if (count === 0 || !this.#geometry.isFsRange(startBlock, count)) {
       this.#bad('EXTENT_RANGE', 'blocks', fileBlock, 'a range inside one AG', `${startBlock}+${count}`);
     } else if (fileBlock < this.#end) {

@@ -53,7 +53,7 @@ export function readExtents(plan: Device, geometry: Geometry, inode: number, att
   if (!fork) return out;
   const reading = readFork(new PlanReader(plan, geometry), fork);
   const records = reading.sound ? reading.records : reading.records.sorted();
-  const end = forkEnd(attr, fork.regular);
+  const end = forkEnd(geometry, attr, fork.regular);
   let last = 0;
   for (let i = 0; i < records.length; i++) {
     const first = records.fileBlock[i]!;

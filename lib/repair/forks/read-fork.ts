@@ -89,7 +89,7 @@ export function readFork(reader: PlanReader, fork: ForkBytes, evidence?: TreeEvi
   else if (!walkSound(reader, fork, reading)) new TreeSalvage(reader, fork, reading, evidence).run();
   else if (reading.records.length !== fork.count) findSpare(reader, fork, reading);
   const { records } = reading;
-  const end = forkEnd(fork.attr, fork.regular);
+  const end = forkEnd(reader.geometry, fork.attr, fork.regular);
   let last = 0;
   for (let i = 0; i < records.length; i++) {
     const first = records.fileBlock[i]!;
@@ -289,7 +289,7 @@ class TreeSalvage {
     const own = i - first;
     const { fileBlock, startBlock, blockCount } = around;
     const { attr, regular, sizeBlocks } = this.#fork;
-    const end = Math.min(sizeBlocks, forkEnd(attr, regular));
+    const end = Math.min(sizeBlocks, forkEnd(this.#geometry, attr, regular));
     if (!isPossible(this.#geometry, fileBlock[own]!, startBlock[own]!, blockCount[own]!, end)) return false;
     if (own > 0 && fileBlock[0]! + blockCount[0]! > fileBlock[own]!) return false;
     return own + 1 >= around.length || fileBlock[own]! + blockCount[own]! <= fileBlock[own + 1]!;
@@ -350,7 +350,7 @@ class TreeSalvage {
     const records = new Records();
     const spare = new Records();
     const { attr, regular } = this.#fork;
-    const end = forkEnd(attr, regular);
+    const end = forkEnd(this.#geometry, attr, regular);
     for (let i = 0; i < count; i++) records.take(view, LongHeader.size + i * RECORD);
     let last = 0;
     for (let i = 0; i < records.length; i++) last = Math.max(last, records.fileBlock[i]! + records.blockCount[i]!);

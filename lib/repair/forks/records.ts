@@ -5,8 +5,7 @@
 import { extentBlockCount, extentFileBlock, extentStartBlock, extentUnwritten } from '../../../formats/extent.ts';
 import type { Geometry } from '../../../formats/geometry.ts';
 
-/** File blocks of a regular file's data end here (54 bits), those of every other fork at 2^32. */
-const FILE_END = 2 ** 54;
+/** File blocks end here in every fork but that of a regular file's data. */
 const FORK_END = 2 ** 32;
 
 export class Records {
@@ -50,8 +49,8 @@ export class Records {
 }
 
 /** The first file block that a fork cannot have. */
-export function forkEnd(attr: boolean, regular: boolean): number {
-  return regular && !attr ? FILE_END : FORK_END;
+export function forkEnd(geometry: Geometry, attr: boolean, regular: boolean): number {
+  return regular && !attr ? geometry.fileBlockEnd : FORK_END;
 }
 
 /** Can a record be true, taken alone? */

@@ -68,12 +68,12 @@ export class InodeDecisions {
     return all.map((each, i) => (i === at ? own : each));
   }
 
-  /** What became of a whole inode. @param action remake-inode, clear-inode. */
+  /** What became of a whole inode. @param action restore-inode, remake-inode, clear-inode. */
   inode(inode: number, action: string, evidence: readonly string[], outcome: string): void {
     const { geometry, report } = this.#state;
     const agBlock = geometry.agBlockOfAgInode(geometry.agInodeOfInode(inode));
     const range = { ag: geometry.agOfInode(inode), agBlock, blockCount: 1 };
-    const claimants = [{ kind: 'inode', inode, outcome: action === CLEAR_INODE ? 'cleared' : 'remade' }];
+    const claimants = [{ kind: 'inode', inode, outcome: INODE_OUTCOMES[action]! }];
     report.decide({ range, claimants, evidence, action, outcome });
   }
 
@@ -89,3 +89,9 @@ export class InodeDecisions {
 const STAY = 'stay';
 export const CLEAR_INODE = 'clear-inode';
 export const REMAKE_INODE = 'remake-inode';
+export const RESTORE_INODE = 'restore-inode';
+const INODE_OUTCOMES: { readonly [action: string]: string } = {
+  [CLEAR_INODE]: 'cleared',
+  [REMAKE_INODE]: 'remade',
+  [RESTORE_INODE]: 'restored',
+};

@@ -176,7 +176,7 @@ function settleCount(
 ): void {
   const { records, spare } = reading;
   const { geometry } = reader;
-  const end = forkEnd(attr, regular);
+  const end = forkEnd(geometry, attr, regular);
   const isOne = (list: Records, i: number): boolean =>
     isPossible(geometry, list.fileBlock[i]!, list.startBlock[i]!, list.blockCount[i]!, end);
   let sum = 0;

@@ -12,6 +12,7 @@ import type { RepairState } from '../state.ts';
 import { BlockSearch } from './block-search.ts';
 import { InodeDecisions } from './decisions.ts';
 import { InodeMender } from './mend-inode.ts';
+import { sendHome } from './misplaced.ts';
 import { findSuspects } from './suspects.ts';
 import { LostRuns } from './without-register.ts';
 import { Witness } from './witness.ts';
@@ -26,13 +27,15 @@ export function mendInodes(state: RepairState): void {
   if (inodes.size === 0) return;
   const witness = new Witness(geometry, state.first, inodes);
   const reader = new PlanReader(state.plan, geometry);
+  const decisions = new InodeDecisions(state, witness);
+  sendHome(state, inodes, (inode) => findSlot(state, inode) !== undefined, decisions);
   const mender = new InodeMender(state, {
     reader,
     witness,
     entries,
     search: new BlockSearch(state, reader, witness, inodes),
     lost: new LostRuns(witness),
-    decisions: new InodeDecisions(state, witness),
+    decisions,
   });
   let done = 0;
   // Directories before what they name, as far as numbers go: in disk order.

@@ -73,7 +73,7 @@ class Judge {
     this.#of = of;
     this.#rows = witness.registered(of.inode, of.attr)?.rows ?? new Records();
     const { records } = reading;
-    const end = forkEnd(of.attr, of.regular);
+    const end = forkEnd(this.#geometry, of.attr, of.regular);
     this.#placed = inPlace(records, (i) =>
       isPossible(geometry, records.fileBlock[i]!, records.startBlock[i]!, records.blockCount[i]!, end),
     );
@@ -82,7 +82,7 @@ class Judge {
 
   run(): Judged {
     const { records, spare } = this.#reading;
-    const end = forkEnd(this.#of.attr, this.#of.regular);
+    const end = forkEnd(this.#geometry, this.#of.attr, this.#of.regular);
     for (let i = 0; i < records.length; i++) {
       const file = records.fileBlock[i]!;
       const start = records.startBlock[i]!;
@@ -328,7 +328,7 @@ class Judge {
 
   #result(): Judged {
     const { records } = this.#reading;
-    const end = forkEnd(this.#of.attr, this.#of.regular);
+    const end = forkEnd(this.#geometry, this.#of.attr, this.#of.regular);
     let sum = overlay(new Records(), this.#agreed, end);
     sum = overlay(sum, this.#kept, end);
     const restored = left(sum, this.#register, end);

@@ -195,7 +195,7 @@ function unregistered(state: RepairState, help: MendHelp, inode: number, of: Gon
     const last = extents.length - 1;
     const isBehind = last < 0 || extents.fileBlock[last]! + extents.blockCount[last]! <= fileBlock;
     // Nothing else speaks for the file: only what is surely in use, and nobody else's, can be its own.
-    const isOwn = isPossible(state.geometry, fileBlock, start, count, forkEnd(false, true));
+    const isOwn = isPossible(state.geometry, fileBlock, start, count, forkEnd(state.geometry, false, true));
     if (!isOwn || !isBehind || witness.freeBlocks(start, count) !== 0 || witness.isClaimed(start, count)) continue;
     extents.push(fileBlock, start, count, sorted.unwritten[i]!);
   }

@@ -234,7 +234,7 @@ class ShapeFinder {
     let good = 0;
     let inOrder = true;
     let last = 0;
-    const end = forkEnd(false, type === MODE.FILE);
+    const end = forkEnd(this.#reader.geometry, false, type === MODE.FILE);
     for (let i = 0; i < count; i++) {
       one.take(this.#slot, start + 16 * i);
       const first = one.fileBlock[i]!;

@@ -107,4 +107,23 @@ function remote(
   return { size: chosen, rewritten };
 }
 
+/** Do the blocks stand one behind the other from the start of the file, as those of a target have to? */
+export function isRunning({ length, fileBlock, blockCount }: ForkExtents): boolean {
+  let next = 0;
+  for (let i = 0; i < length; i++) {
+    if (fileBlock[i] !== next) return false;
+    next += blockCount[i]!;
+  }
+  return true;
+}
+
+/** Let them; they are those of a target that was read whole, in this order. */
+export function setRunning({ length, fileBlock, blockCount }: ForkExtents): void {
+  let next = 0;
+  for (let i = 0; i < length; i++) {
+    fileBlock[i] = next;
+    next += blockCount[i]!;
+  }
+}
+
 const LSN = SymlinkHeader.offsets.lsn;

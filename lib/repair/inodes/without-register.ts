@@ -128,7 +128,7 @@ class LooseRecords {
     this.#reading = reading;
     this.#records = reading.records;
     this.#of = of;
-    this.#end = forkEnd(of.attr, of.regular);
+    this.#end = forkEnd(this.#geometry, of.attr, of.regular);
     this.#blocks = this.#records.blockCount.reduce((sum, count) => sum + count, 0);
   }
 

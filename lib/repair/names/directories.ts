@@ -35,7 +35,8 @@ export function mendDirectories(
     if ((table.state[index]! & STATE.used) === 0 || (table.mode[index]! & S_IFMT) !== MODE.DIR) return;
     const number = table.numberOf(index);
     const inode = shop.tryInode(number);
-    if (!inode || (inode.size === 0 && inode.core.nlink === 0)) return;
+    const isWaiting = inode?.size === 0 && inode.core.nlink === 0 && number !== shop.geometry.rootInode;
+    if (!inode || isWaiting) return;
     const fault = directoryFault(inode);
     if (fault !== undefined) rebuild(shop, table, number, fault, result);
     shop.settle();
