@@ -45,10 +45,12 @@ const CLAIMANTS: Readonly<Record<string, readonly string[]>> = {
   'directory-over-data': ['/dir', '/b'],
   'symlink-over-data': ['/link', '/b'],
   'two-directories': ['/dir', '/dir2'],
+  'two-extent-trees': ['/frag', '/frag2'],
   'unwritten-over-written': ['/pre', '/b'],
   'written-over-unwritten': ['/a', '/pre'],
   intruder: ['/a', '/shared', '/clone'],
   'clone-astray': ['/clone', '/shared', '/b'],
+  'clone-on-free-space': ['/clone', '/shared'],
 };
 
 /** The collision on ext4; scenes without one have no counterpart there. */
