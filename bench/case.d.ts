@@ -21,6 +21,8 @@ export interface Side {
   command: (context: Context) => string[] | null;
   /** Undoes the last run (deletes its output), before each run and outside the measured time. */
   reset?: (context: Context) => void;
+  /** What its last run has left behind, in words: printed below its row. */
+  report?: (context: Context) => string[];
   /** Programs that must exist ('cli' is ours); else the side is skipped and named. */
   needs?: string[];
   /** Exit statuses that count as success; default 0. */

@@ -87,8 +87,9 @@ function runCase(one) {
         else if (round >= 0) entry.runs.push(result);
       }
     }
+    for (const entry of active) entry.report = entry.skipped ? [] : entry.side.report?.(context);
     const ours = sides[0];
-    const rows = sides.map(({ side, skipped, runs }) => {
+    const rows = sides.map(({ side, skipped, runs, report }) => {
       if (skipped) return { side: side.name, skipped };
       const memory = runs.map((run) => run.mebibytes).filter((value) => value !== undefined);
       return {
@@ -97,6 +98,7 @@ function runCase(one) {
         fastest: Math.min(...runs.map((run) => run.seconds)),
         mebibytes: memory.length > 0 ? Math.max(...memory) : undefined,
         ratio: ours.skipped ? undefined : median(runs.map((run, i) => ours.runs[i].seconds / run.seconds)),
+        report,
       };
     });
     const against = rows[1]?.ratio;
@@ -117,6 +119,7 @@ function printCase(result) {
     const memory = row.mebibytes === undefined ? '' : `${row.mebibytes.toFixed(0)} MiB`;
     const ratio = i === 0 || row.ratio === undefined ? '' : `ours takes ${row.ratio.toFixed(2)} x`;
     console.log(`  ${row.side.padEnd(34)} ${row.seconds.toFixed(3).padStart(9)} s ${memory.padStart(9)}  ${ratio}`);
+    for (const words of row.report ?? []) console.log(`    ${words}`);
   });
   if (result.missed) console.log(`  MISSED: the limit is ${result.limit} x of ${result.rows[1].side}`);
 }

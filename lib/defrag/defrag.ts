@@ -130,7 +130,14 @@ export class Defrag {
       let wanted = 0;
       for (const { blocks } of this.#waiting.values()) wanted += blocks;
       if (wanted === 0) return;
-      yield* this.#joinFreeSpace(wanted);
+      try {
+        yield* this.#joinFreeSpace(wanted);
+      } catch (error) {
+        // What can be read of a damaged image was put in order; only who wants more must hear that there is none.
+        if (this.#options.freeSpace || !(error instanceof CadastreError) || error.code !== 'RUN_CHECK') throw error;
+        this.#waiting.clear();
+        return;
+      }
       const before = this.#extentsNow();
       yield* this.#allFiles();
       if (this.#extentsNow() === before) return;

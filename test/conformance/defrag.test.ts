@@ -48,6 +48,7 @@ describe.each(Object.entries(WORLDS))('defrag of an aged image, %s', (_name, opt
         const before = unchangeable(volume);
         const counts = extentCounts(volume);
         const room = freeBlocks(volume);
+        const available = volume.space.available(volume.cache);
 
         const report = defrag(editor, wish);
         expect(unchangeable(volume)).toEqual(before);
@@ -55,6 +56,9 @@ describe.each(Object.entries(WORLDS))('defrag of an aged image, %s', (_name, opt
           expect(count, path).toBeLessThanOrEqual(counts.get(path)!);
         }
         expect(freeBlocks(volume)).toBeGreaterThanOrEqual(room);
+        // What files can have: trees that grow do so into blocks that were held back for them. A few wait on free lists.
+        const listed = 12 * volume.geometry.agCount;
+        expect(volume.space.available(volume.cache)).toBeGreaterThanOrEqual(available - listed);
         expect(report.totals.extentsAfter).toBe([...extentCounts(volume).values()].reduce((a, b) => a + b, 0));
         const again = defrag(editor, wish);
         expect(again.totals.extentsAfter).toBeLessThanOrEqual(report.totals.extentsAfter);
