@@ -13,12 +13,12 @@ import { cloneRange } from '../clone/clone-range.ts';
 import type { Device } from '../device/device.ts';
 import { OverlayDevice } from '../device/overlay.ts';
 import { CadastreError, fileError } from '../errors.ts';
-import { Fork } from '../file/fork.ts';
 import type { Inode } from '../file/inode.ts';
 import { readSymlink } from '../file/symlink.ts';
 import { readLogState } from '../journal/log-reader.ts';
 import { recover } from '../recovery/recover.ts';
 import { truncate, writeAt } from '../volume/content.ts';
+import { copyContent, ImageReader } from '../volume/copy-content.ts';
 import { Editor, type EditorOptions } from '../volume/editor.ts';
 import { chmod, chown, setTimes } from '../volume/metadata.ts';
 import { create, letGo, link, rename, unlink } from '../volume/names.ts';
@@ -45,8 +45,6 @@ export interface ImageFilesOptions extends EditorOptions {
 const FIRST_DESCRIPTOR = 0x100000;
 /** Descriptors open at once. */
 const MAX_OPEN = 65536;
-/** Copies go in pieces of so many bytes. */
-const COPY_PIECE = 1 << 20;
 
 interface OpenFile {
   readonly inode: number;
@@ -415,30 +413,21 @@ export class ImageFiles {
     }
   }
 
+  /** The target has no content yet. */
   #copyData(editor: Editor, source: number, target: number): void {
-    const { blockSize } = this.volume.geometry;
-    const { size } = this.volume.inode(source);
-    const buffer = new Uint8Array(Math.min(COPY_PIECE, size));
-    for (let at = 0; at < size; ) {
-      // The extents may move in the cache between the pieces: what comes next is asked anew each time.
-      let start = size;
-      let end = size;
-      new Fork(this.volume.inode(source), 'data').forEachExtent(
-        (fileBlock, _start, blockCount, unwritten) => {
-          if (unwritten || (fileBlock + blockCount) * blockSize <= at) return false;
-          start = Math.max(at, fileBlock * blockSize);
-          end = Math.min(size, (fileBlock + blockCount) * blockSize);
-          return true;
+    const steps = copyContent(() => ({
+      reader: new ImageReader(this.volume, this.volume.inode(source), editor),
+      writer: () => ({
+        write: (offset, bytes) => writeAt(editor, target, offset, bytes),
+        finish: (size) => {
+          if (this.volume.inode(target).size < size) truncate(editor, target, size);
         },
-        Math.floor(at / blockSize),
-      );
-      if (start >= size) break;
-      const piece = buffer.subarray(0, Math.min(buffer.length, end - start));
-      this.volume.fileReader(this.volume.inode(source)).read(start, piece);
-      writeAt(editor, target, start, piece);
-      at = start + piece.length;
+        abandon: () => {},
+      }),
+    }));
+    while (!steps.next().done) {
+      // piece by piece to its end
     }
-    if (this.volume.inode(target).size < size) truncate(editor, target, size);
   }
 
   // ---- common
