@@ -18,12 +18,26 @@ import type { ProblemCode } from './problem-table.ts';
 import type { RunList } from './rows.ts';
 import { merged, picked } from './tables.ts';
 
+/** Inodes of chunks that the earlier check did not know: seen since. */
+export interface Seen {
+  /** All inodes, those of the earlier check included. */
+  readonly inodes: InodeTable;
+  /** By AG, what the inodes seen claim there, sorted. */
+  readonly claims: readonly ExtentTable[];
+  /** AGs whose inodes were seen: all of them, and what the earlier check knew of them does not count. */
+  readonly ags: ReadonlySet<number>;
+  /** Inodes among them that a check would find fault with. */
+  readonly faulty: ReadonlySet<number>;
+}
+
 /** A check of the same image, and what has changed since. */
 export interface Earlier {
   /** A whole check that kept the entries (`CheckOptions.keepEntries`). */
   readonly result: CheckResult;
   /** By AG, blocks in which any byte may have changed: ascending, apart from each other. */
   readonly changed: readonly RunList[];
+  /** Seen before or after some of these changes. */
+  readonly seen?: Seen | undefined;
 }
 
 /** Findings that say nothing of who has to be looked at again. */
@@ -36,32 +50,37 @@ export class Carry {
   readonly before: Observed;
   readonly #changed: readonly RunList[];
   readonly #damaged: Damaged;
+  readonly #seen: Seen | undefined;
+  readonly #inodes: InodeTable;
   /** By AG, 1: headers and trees must be read again. */
   readonly #staleGroups: Uint8Array;
-  /** By chunk of the earlier table, 1: must be read again. */
+  /** By chunk of the table, 1: must be read again. */
   readonly #staleChunks: Uint8Array;
   /** By AG, 1: claims and trees are the very same. */
   readonly #same: Uint8Array;
 
   /** Undefined: everything has to be read. */
-  static of({ result, changed }: Earlier): Carry | undefined {
-    const { observed, damaged } = result;
+  static of(earlier: Earlier): Carry | undefined {
+    const { observed, damaged } = earlier.result;
     if (!observed?.entries || observed.context.geometry.features.parent) return undefined;
     if (PLACELESS.some((code) => damaged.codes.has(code))) return undefined;
-    return new Carry(observed, damaged, changed);
+    return new Carry(observed, damaged, earlier);
   }
 
-  private constructor(before: Observed, damaged: Damaged, changed: readonly RunList[]) {
+  private constructor(before: Observed, damaged: Damaged, { changed, seen }: Earlier) {
     this.before = before;
     this.#changed = changed;
     this.#damaged = damaged;
+    this.#seen = seen;
+    this.#inodes = seen?.inodes ?? before.inodes;
     this.#staleGroups = new Uint8Array(before.trees.length);
     this.#same = new Uint8Array(before.trees.length);
-    this.#staleChunks = new Uint8Array(before.inodes.length / CHUNK);
+    this.#staleChunks = new Uint8Array(this.#inodes.length / CHUNK);
     for (let ag = 0; ag < before.trees.length; ag++) {
       if (!this.#isWhole(ag)) this.#staleGroups[ag] = 1;
       this.#chunks(ag);
-      this.#owners(ag);
+      this.#owners(ag, before.context.claims[ag]!);
+      if (seen) this.#owners(ag, seen.claims[ag]!);
     }
     this.#damagedInodes();
   }
@@ -76,7 +95,7 @@ export class Carry {
 
   /** Chunks with changed blocks. */
   #chunks(ag: number): void {
-    const { geometry, firstChunk, chunks } = this.before.inodes;
+    const { geometry, firstChunk, chunks } = this.#inodes;
     const list = chunks[ag]!;
     const runs = this.#changed[ag]!;
     const blocks = Math.max(1, CHUNK / geometry.inodesPerBlock);
@@ -88,8 +107,7 @@ export class Carry {
   }
 
   /** Owners of changed blocks, and of rows that were only presumed. */
-  #owners(ag: number): void {
-    const claims = this.before.context.claims[ag]!;
+  #owners(ag: number, claims: ExtentTable): void {
     const runs = this.#changed[ag]!;
     const { start, count, marks, length } = claims;
     for (let row = 0, run = 0; row < length; row++) {
@@ -102,8 +120,9 @@ export class Carry {
   }
 
   #damagedInodes(): void {
-    const { inodes } = this.before;
+    const inodes = this.#inodes;
     for (const inode of this.#damaged.inodes.keys()) this.#staleInode(inode);
+    for (const inode of this.#seen?.faulty ?? []) this.#staleInode(inode);
     for (let i = 0; i < inodes.chained.length; i += 2) this.#staleChunks[Math.floor(inodes.chained[i]! / CHUNK)] = 1;
     const { state } = inodes;
     for (let index = 0; index < state.length; index++) {
@@ -112,8 +131,8 @@ export class Carry {
   }
 
   #staleInode(inode: number): void {
-    const { geometry } = this.before.inodes;
-    const index = geometry.isInode(inode) ? this.before.inodes.indexOf(inode) : NONE;
+    const inodes = this.#inodes;
+    const index = inodes.geometry.isInode(inode) ? inodes.indexOf(inode) : NONE;
     if (index !== NONE) this.#staleChunks[Math.floor(index / CHUNK)] = 1;
   }
 
@@ -142,7 +161,7 @@ export class Carry {
    * @param into a table over the chunks as they are now. @returns by chunk of the AG, 1: taken over.
    */
   takeChunks(into: InodeTable, ag: number): Uint8Array {
-    const { inodes } = this.before;
+    const inodes = this.#inodes;
     const [now, then] = [into.chunks[ag]!, inodes.chunks[ag]!];
     const taken = new Uint8Array(now.length);
     const first = inodes.firstChunk[ag]!;
@@ -172,28 +191,38 @@ export class Carry {
   takeClaims(context: CheckContext): void {
     for (let ag = 0; ag < context.claims.length; ag++) {
       const before = this.before.context.claims[ag]!;
-      const isKept = this.#keptRows(before, ag);
-      const seen = context.claims[ag]!;
-      if (seen.length === 0 && !isKept.includes(0) && this.#isJudged(ag)) {
+      const isKept = this.#keptRows(before, ag, false);
+      const later = this.#seen?.claims[ag];
+      const fresh = context.claims[ag]!;
+      if (fresh.length === 0 && !later?.length && !isKept.includes(0) && this.#isJudged(ag)) {
         context.claims[ag] = before;
         this.#same[ag] = 1;
         continue;
       }
-      seen.sort();
+      fresh.sort();
       const kept = picked(before, (row) => isKept[row] === 1);
-      context.claims[ag] = merged(kept, seen);
+      const some = merged(kept, fresh);
+      if (!later?.length) context.claims[ag] = some;
+      else {
+        const isKeptLater = this.#keptRows(later, ag, true);
+        const keptLater = picked(later, (row) => isKeptLater[row] === 1);
+        context.claims[ag] = merged(some, keptLater);
+      }
     }
   }
 
-  #keptRows(before: ExtentTable, ag: number): Uint8Array {
-    const kept = new Uint8Array(before.length);
-    const { inodes } = this.before;
-    const hasGroup = this.hasGroup(ag);
-    for (let row = 0; row < before.length; row++) {
-      if (before.isSpecial(row)) kept[row] = hasGroup ? 1 : 0;
+  /** By row, 1: still holds. @param areSeen rows of `#seen`; others have nothing to say of its AGs. */
+  #keptRows(table: ExtentTable, ag: number, areSeen: boolean): Uint8Array {
+    const kept = new Uint8Array(table.length);
+    const inodes = this.#inodes;
+    const hasGroup = !areSeen && this.hasGroup(ag);
+    for (let row = 0; row < table.length; row++) {
+      if (table.isSpecial(row)) kept[row] = hasGroup ? 1 : 0;
       else {
-        const index = inodes.indexOf(before.owner(row));
-        kept[row] = index !== NONE && this.#staleChunks[Math.floor(index / CHUNK)] === 0 ? 1 : 0;
+        const index = inodes.indexOf(table.owner(row));
+        if (index === NONE || this.#staleChunks[Math.floor(index / CHUNK)] !== 0) continue;
+        const isOfSeen = this.#seen?.ags.has(inodes.geometry.agOfInode(table.owner(row))) ?? false;
+        kept[row] = isOfSeen === areSeen ? 1 : 0;
       }
     }
     return kept;
@@ -217,8 +246,8 @@ export class Carry {
     const entries = this.before.entries!;
     const i = entries.find(directory);
     if (i === undefined) return undefined;
-    const index = this.before.inodes.indexOf(directory);
-    return this.#staleChunks[Math.floor(index / CHUNK)] === 0 ? i : undefined;
+    const index = this.#inodes.indexOf(directory);
+    return index !== NONE && this.#staleChunks[Math.floor(index / CHUNK)] === 0 ? i : undefined;
   }
 }
 

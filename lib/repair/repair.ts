@@ -89,9 +89,10 @@ class Repair {
     const begun = first;
     let passes = 0;
     while (!first.clean && first.observed && passes < MOST_PASSES) {
-      this.#pass(new RepairState(plan, geometry, first, this.#report, this.#options), passes++);
+      const state = new RepairState(plan, geometry, first, this.#report, this.#options);
+      this.#pass(state, passes++);
       const before = first.problemCount;
-      first = this.#verify(plan, geometry, first, base !== lower);
+      first = this.#verify(state, base !== lower);
       // A pass that changed nothing for the better will not do so when it is repeated.
       if (passes > 1 && first.problemCount >= before) break;
     }
@@ -182,9 +183,9 @@ class Repair {
   }
 
   /** What the pass left: read again is what changed. Only what is clean is believed of that; what is wrong the whole check tells. */
-  #verify(plan: PlanDevice, geometry: Geometry, result: CheckResult, hasNewLog: boolean): CheckResult {
-    if (!hasNewLog && result.observed?.isWhole) {
-      const some = this.#check('verify', plan, { result, changed: changedBlocks(plan, geometry) });
+  #verify({ plan, geometry, first, seen }: RepairState, hasNewLog: boolean): CheckResult {
+    if (!hasNewLog && first.observed?.isWhole) {
+      const some = this.#check('verify', plan, { result: first, changed: changedBlocks(plan, geometry), seen });
       if (some.clean || some.observed?.isWhole) return some;
     }
     return this.#check('verify', plan, undefined);

@@ -15,6 +15,7 @@
  */
 
 import type { Geometry } from '../../formats/geometry.ts';
+import type { Seen } from '../check/carry.ts';
 import type { CheckResult } from '../check/check.ts';
 import type { ChunkList } from '../check/inode-table.ts';
 
@@ -76,6 +77,7 @@ export class RepairState {
     if (lists === this.#chunks) return;
     this.#chunks = lists;
     this.#observed = undefined;
+    this.#seen = undefined;
     this.#forgetFree();
   }
 
@@ -134,15 +136,23 @@ export class RepairState {
 
   /** Everything claimed now, by AG: headers, log, inode chunks, forks (pending ones as they shall be), no AG trees. */
   get claims(): Claims {
-    return (this.#observed ??= observeClaims({
+    this.#observed ??= observeClaims({
       plan: this.plan,
       geometry: this.geometry,
       first: this.first,
       chunks: this.#chunks,
       pending: [...this.#pending.values()],
       changed: this.#changed,
-    }));
+    });
+    this.#seen ??= this.#observed.seen;
+    return this.#observed;
   }
+
+  /** What stood on the plan, at some time in this pass, in chunks that the first check did not know. */
+  get seen(): Seen | undefined {
+    return this.#seen;
+  }
+  #seen: Seen | undefined;
 
   /**
    * Blocks that may be taken now: nobody claims them, they are not kept, and nothing that is evidence stands there.

@@ -8,6 +8,7 @@
  */
 import { RMAP_ATTR_FORK, RMAP_OWNER, RMAP_UNWRITTEN } from '../../../formats/btree-blocks.ts';
 import type { Geometry } from '../../../formats/geometry.ts';
+import type { Seen } from '../../check/carry.ts';
 import type { CheckResult, Observed } from '../../check/check.ts';
 import { type ExtentTable, MARK } from '../../check/claims.ts';
 import { CheckContext } from '../../check/context.ts';
@@ -29,6 +30,8 @@ export interface Claims {
   readonly changedAgs: ReadonlySet<number>;
   /** Inodes that a check would find fault with, among those that were looked at now. */
   readonly faulty: ReadonlySet<number>;
+  /** What was seen of AGs whose chunks are others than when the pass began, if it is as it stands on the plan. */
+  readonly seen?: Seen | undefined;
 }
 
 export interface ClaimsRequest {
@@ -81,6 +84,11 @@ class Stale {
     return ags.includes(0) ? new Stale(geometry, lists, changed, ags) : undefined;
   }
 
+  /** AGs with other chunks. */
+  get ags(): ReadonlySet<number> {
+    return new Set(this.lists.map((_, ag) => ag).filter((ag) => this.hasAg(ag)));
+  }
+
   hasAg(ag: number): boolean {
     return this.#ags[ag] === 1;
   }
@@ -122,17 +130,21 @@ function withChanges(request: ClaimsRequest, observed: Observed, stale: Stale, k
   if (stale.isNobody) return { tables: kept, inodes, changedAgs: new Set(), faulty };
   const isPending = pendingRows(request.pending, geometry);
   const changedAgs = new Set<number>();
+  const claims: ExtentTable[] = [];
   const tables = kept.map((rows, ag) => {
-    const seen = context.claims[ag]!;
-    const fresh = picked(seen, (row) => stale.hasRow(seen, row, ag) && !isPending(seen, row));
+    const found = context.claims[ag]!;
+    const fresh = picked(found, (row) => stale.hasRow(found, row, ag) && !isPending(found, row));
     addPending(fresh, ag, request.pending, geometry);
     fresh.sort();
+    claims.push(fresh);
     const before = observed.context.claims[ag]!;
     const gone = picked(before, (row) => stale.hasRow(before, row, ag));
     if (!sameRows(gone, fresh)) changedAgs.add(ag);
     return fresh.length === 0 ? rows : merged(rows, fresh);
   });
-  return { tables, inodes, changedAgs, faulty };
+  const isAsItStands = stale.changed.size === 0 && request.pending.length === 0;
+  const seen = isAsItStands ? { inodes, claims, ags: stale.ags, faulty } : undefined;
+  return { tables, inodes, changedAgs, faulty, seen };
 }
 
 /** Look at AGs with other chunks, and elsewhere at the chunks that hold changed inodes. */

@@ -66,9 +66,9 @@ class NameStage {
     for (const number of this.#suspects) mendAttributes(shop, number);
     if (!this.#concernsNames()) return;
     shop.toPlan();
-    const { plan, first } = shop.state;
+    const { plan, first, seen } = shop.state;
     // Directories that are written anew from here on are none of those it knows: something speaks against them.
-    const carry = Carry.of({ result: first, changed: changedBlocks(plan, shop.geometry) });
+    const carry = Carry.of({ result: first, changed: changedBlocks(plan, shop.geometry), seen });
     const table = readInodes(shop, carry);
     const looked = this.#doubtful(table);
     let mended = mendDirectories(shop, table, looked);

@@ -22,6 +22,9 @@ import type { PlanDevice } from '../plan-device.ts';
 import type { RepairReport } from '../report.ts';
 import type { RepairState } from '../state.ts';
 
+/** Less than the usual: what the checks saw is in memory as well. */
+const CACHE_BYTES = 16 << 20;
+
 export class Workshop {
   readonly state: RepairState;
   readonly plan: PlanDevice;
@@ -36,7 +39,7 @@ export class Workshop {
     this.plan = state.plan;
     this.geometry = state.geometry;
     this.report = state.report;
-    this.#cache = new BufferCache(state.plan, state.geometry);
+    this.#cache = new BufferCache(state.plan, state.geometry, CACHE_BYTES);
     this.tx = new DirectTransaction(this.#cache);
     this.space = new Space(state.geometry);
   }
