@@ -127,10 +127,29 @@ class BlocksSalvage {
       const next = sorted[i + 1]?.start ?? view.byteLength;
       // A length that reaches into the next record, or leaves room where there are no holes, is not the right one.
       const isWhole = record.end <= next && (record.end === next || !isPacked || records.length < countOf(view));
-      if (!isWhole && record.value) this.#lose(record.name, 'its length is damaged');
-      else if (record.proven) this.#take(record);
+      if (!isWhole && record.value) {
+        const isKnown = record.proven && isPacked && records.length === countOf(view);
+        if (isKnown) this.#measure(view, record, next);
+        else this.#lose(record.name, 'its length is damaged');
+      } else if (record.proven) this.#take(record);
       else this.#doubtful.push(record);
     });
+  }
+
+  /**
+   * A value inside the leaf whose length is damaged, between records that are all known: it ends where the next one begins, but for
+   * up to three bytes of padding. Zeroes there are taken for padding.
+   */
+  #measure(view: DataView, record: HeapRecord, next: number): void {
+    const start = record.start + AttrLocal.size + record.name.length;
+    let end = next;
+    while (end > start && next - end < 3 && view.getUint8(end - 1) === 0) end--;
+    const value = new Uint8Array(view.buffer, view.byteOffset + start, Math.max(0, end - start)).slice();
+    this.#keep(record, value);
+    this.#lose(
+      record.name,
+      `its length is damaged: ${value.length} bytes are kept, and zeroes may be missing at the end`,
+    );
   }
 
   #take(record: HeapRecord): void {
@@ -180,7 +199,7 @@ class BlocksSalvage {
       if (record && !taken(record) && isName(record.name)) found[i] = record;
       else {
         const name = nameAt(view, view.getUint16(at + 4), hash);
-        if (name) this.#lose(name, 'its length is damaged');
+        if (name) found[i] = unmeasured(view.getUint16(at + 4), flags, name);
         else this.#result.lost.push(`an attribute of hash 0x${hash.toString(16).padStart(8, '0')}`);
       }
     }
@@ -357,6 +376,13 @@ function nameAt(view: DataView, start: number, hash: number): Uint8Array | undef
   if (end > view.byteLength) return undefined;
   const name = new Uint8Array(view.buffer, view.byteOffset + start + AttrLocal.size, view.getUint8(start + 2)).slice();
   return isName(name) && attrHash(0, name, 0, name.length, undefined) === hash ? name : undefined;
+}
+
+/** A local record of which all but the length of the value is known. */
+function unmeasured(start: number, flags: number, name: Uint8Array): HeapRecord {
+  const end = start + AttrLocal.size + name.length;
+  const value = new Uint8Array(0);
+  return { flags: flags | ATTR.LOCAL, start, end, name, value, valueBlock: 0, valueLength: 0, proven: true };
 }
 
 function hashOf({ flags, name, value }: HeapRecord): number {
