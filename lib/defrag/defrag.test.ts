@@ -7,7 +7,7 @@ import { OverlayDevice } from '../device/overlay.ts';
 import { Fork } from '../file/fork.ts';
 import { writeAt } from '../volume/content.ts';
 import { Editor } from '../volume/editor.ts';
-import { create } from '../volume/names.ts';
+import { create, unlink } from '../volume/names.ts';
 import { Defrag, defrag } from './defrag.ts';
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -97,6 +97,36 @@ describe('defrag', () => {
     editor.close();
     expect(check(image, { data: true }).problems).toEqual([]);
   });
+
+  it.each(['cadastre', 'xfs'] as const)(
+    'makes room for a file that finds none, unless only that was named: %s',
+    (dialect) => {
+      const image = emptyImage({ dialect });
+      const editor = Editor.open(image);
+      const { rootInode, blockSize } = editor.volume.geometry;
+      const make = (name: string, blocks: number): number => {
+        const number = create(editor, rootInode, encode(name), { mode: MODE.FILE | 0o644 });
+        writeAt(editor, number, 0, new Uint8Array(blocks * blockSize).fill(name.length));
+        return number;
+      };
+      const count = Math.floor((0.93 * editor.space.available(editor.volume.cache)) / 16);
+      for (let i = 0; i < count; i++) make(`small-${i}`, 16);
+      // Nothing longer than what a small one leaves.
+      make('rest', editor.space.available(editor.volume.cache) - 16);
+      for (let i = 0; i < count; i += 2) unlink(editor, rootInode, encode(`small-${i}`));
+      editor.sync();
+      const big = make('big', 16 * Math.floor(count / 16));
+      const extents = (): number => new Fork(editor.volume.inode(big), 'data').extentCount;
+      expect(extents()).toBeGreaterThan(2);
+      const alone = defrag(editor, { paths: [encode('/big')] });
+      expect(alone.files.map(({ skipped }) => skipped)).toEqual(['no-room']);
+      expect(extents()).toBeGreaterThan(1);
+      const { totals, freeSpace } = defrag(editor);
+      expect([extents(), totals.extentsAfter - totals.ideal, freeSpace.groups]).toEqual([1, 0, []]);
+      editor.close();
+      expect(check(image, { data: true }).problems).toEqual([]);
+    },
+  );
 
   it.each(['cadastre', 'xfs'] as const)('says on an overlay what it then does: %s', (dialect) => {
     const { image, editor } = fragmented(dialect, 40);
