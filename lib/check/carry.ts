@@ -9,12 +9,12 @@
  */
 import { RMAP_OWNER } from '../../formats/btree-blocks.ts';
 import { Superblock } from '../../formats/superblock.ts';
-import type { CheckResult, Observed } from './check.ts';
 import { type ExtentTable, MARK } from './claims.ts';
 import type { CheckContext } from './context.ts';
 import { AG_DAMAGE, type Damaged } from './damaged.ts';
 import { CHUNK, type ChunkList, type InodeTable, NONE, STATE } from './inode-table.ts';
 import type { ProblemCode } from './problem-table.ts';
+import type { CheckResult, Observed } from './result.ts';
 import type { RunList } from './rows.ts';
 import { merged, picked } from './tables.ts';
 

@@ -22,7 +22,6 @@ import { compareLinks, followUnlinked, markSpecialInodes, strayUnlinked } from '
 import { RegisterCompare } from './compare/register.ts';
 import { CheckContext, type Progress } from './context.ts';
 import { Counts } from './counts.ts';
-import type { Damaged } from './damaged.ts';
 import { verifyData } from './data.ts';
 import { EntryLog } from './entry-log.ts';
 import { InodeTable, STATE } from './inode-table.ts';
@@ -33,7 +32,8 @@ import { InodeObserver } from './observe/inodes.ts';
 import { observeLog } from './observe/log.ts';
 import { observePrimary, observeSecondaries, type Primary } from './observe/superblocks.ts';
 import { addPaths } from './paths.ts';
-import { type Problem, ProblemLog, TooManyProblems } from './problems.ts';
+import { ProblemLog, TooManyProblems } from './problems.ts';
+import type { CheckResult, Observed } from './result.ts';
 
 export interface CheckOptions {
   /** Read all file data and compare it with its checksums (images that have them). */
@@ -53,32 +53,7 @@ export interface CheckOptions {
   signal?: { readonly aborted: boolean } | undefined;
 }
 
-export interface CheckResult {
-  /** No problem of any severity. */
-  readonly clean: boolean;
-  readonly problems: readonly Problem[];
-  /** All problems found, also those beyond `maxProblems`. */
-  readonly problemCount: number;
-  /** Everybody who has problems, also those beyond `maxProblems`. */
-  readonly damaged: Damaged;
-  /** Of what was looked at. */
-  readonly counts: Counts;
-  /** What was observed: for repair, `owners` and their like. Undefined when nothing could be. */
-  readonly observed: Observed | undefined;
-}
-
-/** Everything a run knows, by AG where it is an array. Claims are sorted. */
-export interface Observed {
-  readonly context: CheckContext;
-  readonly primary: Primary;
-  readonly headers: readonly AgHeaders[];
-  readonly trees: readonly AgTrees[];
-  readonly inodes: InodeTable;
-  /** See `CheckOptions.keepEntries`. */
-  readonly entries: EntryLog | undefined;
-  /** Nothing was taken over from an earlier check. */
-  readonly isWhole: boolean;
-}
+export type { CheckResult, Observed } from './result.ts';
 
 const DEFAULT_MAX_PROBLEMS = 1000;
 /** More problems than this end a run that takes over what an earlier one saw. */
