@@ -14,9 +14,10 @@ import type { Loss } from '../report.ts';
 import type { RepairState } from '../state.ts';
 import { Edits } from './edits.ts';
 import { Evidence } from './evidence.ts';
-import { findMoves, type Moves } from './homes.ts';
+import { findMoves } from './homes.ts';
 import { type Effect, Judge, type Rule, type Verdict } from './judge.ts';
 import { Losses } from './lost.ts';
+import type { Moves } from './moves.ts';
 import { type Claimant, type Dispute, forEachDispute, suspectRows } from './sweep.ts';
 import { decisionOf } from './words.ts';
 

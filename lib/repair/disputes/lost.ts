@@ -8,8 +8,8 @@ import { RunList } from '../../check/rows.ts';
 import { asSet, complement, coveredBy, subtract, unite } from '../groups/runs.ts';
 import type { KeptRange } from '../pending.ts';
 import { blocksIn, type Evidence } from './evidence.ts';
-import type { Move } from './homes.ts';
 import type { ClaimKind } from './kinds.ts';
+import type { Move } from './moves.ts';
 import type { DirectorySpace } from './self.ts';
 
 /** Claims that lost their dispute, as far as it matters what they may be missing. */

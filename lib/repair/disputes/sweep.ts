@@ -12,8 +12,8 @@
  */
 import { RMAP_ATTR_FORK, RMAP_UNWRITTEN } from '../../../formats/btree-blocks.ts';
 import { blocksIn, type Evidence, lastFrom } from './evidence.ts';
-import type { HomeProof, Move } from './homes.ts';
 import type { ClaimKind } from './kinds.ts';
+import type { HomeProof, Move } from './moves.ts';
 import type { Stretch } from './register.ts';
 
 /** One owner of a disputed range, as it is at the range's first block. */

@@ -15,8 +15,8 @@ import { RMAP_ATTR_FORK, RMAP_UNWRITTEN } from '../../../formats/btree-blocks.ts
 import type { ExtentTable } from '../../check/claims.ts';
 import { RunList } from '../../check/rows.ts';
 import { blocksIn, type Evidence } from './evidence.ts';
-import type { HomeProof, Move } from './homes.ts';
 import { lostRuns } from './lost.ts';
+import type { HomeProof, Move } from './moves.ts';
 
 /** A claim that may be in the wrong place. */
 interface Astray {

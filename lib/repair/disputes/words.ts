@@ -4,9 +4,9 @@ import type { Geometry } from '../../../formats/geometry.ts';
 import { describeRow } from '../../check/describe.ts';
 import type { Decision, DisputeClaimant } from '../report.ts';
 import type { Evidence } from './evidence.ts';
-import type { HomeProof } from './homes.ts';
 import type { Effect, Verdict } from './judge.ts';
 import { type ClaimKind, cannotMove } from './kinds.ts';
+import type { HomeProof } from './moves.ts';
 import type { Claimant } from './sweep.ts';
 
 /** Claimants that are named; the rest is counted. */
