@@ -10,9 +10,9 @@ import { FileDevice } from '../../lib/device/file.ts';
 import { OverlayDevice } from '../../lib/device/overlay.ts';
 import { CadastreError } from '../../lib/errors.ts';
 import { repair } from '../../lib/repair/repair.ts';
-import type { RepairResult } from '../../lib/repair/report.ts';
 import { run, xfsRepairCheck } from '../support/oracle.ts';
 import { compareContent, contentOf, type Held, type Kept } from './content.ts';
+import { repairAnyLog } from './harness.ts';
 
 /** How one of the two did. */
 export interface Side {
@@ -158,16 +158,6 @@ export class Contest {
     rmSync(to, { force: true });
     const result = run('cp', ['--sparse=always', from, to]);
     if (result.status !== 0) copyFileSync(from, to);
-  }
-}
-
-/** Repair, with the log thrown away when that is asked for: xfs_repair gets the same. */
-function repairAnyLog(device: Device): RepairResult {
-  try {
-    return repair(device, {});
-  } catch (error) {
-    if (!(error instanceof CadastreError && error.code === 'LOG_REPLAY')) throw error;
-    return repair(device, { discardLog: true });
   }
 }
 

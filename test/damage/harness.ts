@@ -9,6 +9,7 @@ import type { Device } from '../../lib/device/device.ts';
 import { OverlayDevice } from '../../lib/device/overlay.ts';
 import { CadastreError } from '../../lib/errors.ts';
 import { repair } from '../../lib/repair/repair.ts';
+import type { RepairResult } from '../../lib/repair/report.ts';
 import { caseLine, type DamageCase } from './cases.ts';
 import { compareContent, contentOf, type Held, type Kept } from './content.ts';
 import type { DamageImage } from './image.ts';
@@ -72,6 +73,16 @@ function isUnsupported(device: Device): boolean {
   }
 }
 
+/** Repair, with the log thrown away when that is asked for: as xfs_repair, it does not do so by itself. */
+export function repairAnyLog(device: Device): RepairResult {
+  try {
+    return repair(device, {});
+  } catch (error) {
+    if (!(error instanceof CadastreError && error.code === 'LOG_REPLAY')) throw error;
+    return repair(device, { discardLog: true });
+  }
+}
+
 /** Repair twice, check, count. @param mayLose whose bytes may be gone: an inode number; undefined = nobody's. */
 export function repairAndCompare(
   image: DamageImage,
@@ -80,7 +91,7 @@ export function repairAndCompare(
   mayLose: ((held: Held) => boolean) | undefined,
 ): Kept | undefined {
   try {
-    const result = repair(device, {});
+    const result = repairAnyLog(device);
     if (!result.clean) failures.push(`repair is not clean: ${problemsOf(result.remaining)}`);
     // Data that is not what was written cannot be mended: the check goes on naming it.
     const again = check(device, CHECK).problems.filter(({ code }) => code !== 'DATA_CHECKSUM');
@@ -138,6 +149,10 @@ export function failureReport(judged: readonly Judged[]): string {
 /** Scenes that take bytes of files away for good: only the image must come out sound. */
 const LOSSY = /^(wipe-|cut|swapped-blocks|misdirected-write|file-past-ag-end|lost-(fork|bmbt-root|inode-chunk))/;
 
+/** Inode numbers by path: a file may be known by another of its names afterwards. */
+const inodesByPath = (image: DamageImage): ReadonlyMap<string, number> =>
+  new Map([...contentBefore(image)].map(([path, { inode }]) => [path, inode]));
+
 /**
  * Play scenes on a copy of the image, one after the other, repair it, judge. Undefined: the image has no stage for one of
  * them (any more).
@@ -149,10 +164,13 @@ export function repairScenes(
 ): { readonly device: Device; readonly failures: readonly string[] } | undefined {
   const device = new OverlayDevice(image.device);
   const failures: string[] = [];
-  const involved = new Set<string>();
+  const inodes = inodesByPath(image);
+  const involved = new Set<number | undefined>();
   try {
     for (const [i, scene] of scenes.entries()) {
-      for (const path of playScene(device, image.geometry, scene, { seed: seed + i }).paths) involved.add(path);
+      for (const path of playScene(device, image.geometry, scene, { seed: seed + i }).paths) {
+        involved.add(inodes.get(path));
+      }
     }
   } catch (error) {
     // A superblock that is gone is no stage either.
@@ -160,6 +178,6 @@ export function repairScenes(
     throw error;
   }
   const isLossy = scenes.some((scene) => LOSSY.test(scene));
-  repairAndCompare(image, device, failures, isLossy ? () => true : ({ path }) => involved.has(path));
+  repairAndCompare(image, device, failures, isLossy ? () => true : ({ inode }) => involved.has(inode));
   return { device, failures };
 }

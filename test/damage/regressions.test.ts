@@ -134,3 +134,15 @@ it('a copy that knows of no root inode names no other realtime inode than the ri
   repairAndCompare(four, device, failures, undefined);
   expect(failures).toEqual([]);
 });
+
+it.each(['add', 'sub'] as const)('a record of checksums that is shifted (%s) makes no data unreadable', (verb) => {
+  const summed = damageImage('cadastre');
+  const device = new OverlayDevice(summed.device);
+  const place: Place = { kind: 'btree', tree: 'csumbt', ag: 1, children: [] };
+  damage(device, summed.geometry, { place, field: 'recs[0].startBlock', verb, crc: 'fix' });
+  expect(check(device).clean).toBe(false);
+  const failures: string[] = [];
+  repairAndCompare(summed, device, failures, undefined);
+  expect(failures).toEqual([]);
+  expect(check(device, { data: true }).problems).toEqual([]);
+});

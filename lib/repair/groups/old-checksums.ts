@@ -190,6 +190,7 @@ export class ChecksumRecords implements RecordSource {
     const { runs } = this.#source;
     const start = view.getUint32(offset);
     const count = Math.min(CSUM_PER_RECORD, view.getUint32(offset + 4));
+    if (kind === RECORDED && !this.#fits(start)) kind = PROOF;
     for (let i = 0; i < count; i++) {
       const ordinal = this.#ordinal(runs, start + i);
       if (ordinal < this.#from || ordinal >= this.#to) continue;
@@ -199,6 +200,20 @@ export class ChecksumRecords implements RecordSource {
       this.#known[at] = kind;
       this.#crcs[at] = view.getUint32(offset + CRCS + 4 * i);
     }
+  }
+
+  /**
+   * A record begins with a run of written blocks, or where the one before it ended. One that does not may be shifted, and says
+   * something of blocks that are not its own: it proves only what it matches.
+   */
+  #fits(start: number): boolean {
+    const { runs } = this.#source;
+    const ordinal = this.#ordinal(runs, start);
+    if (ordinal < 0) return false;
+    const at = ordinal - this.#from;
+    if (at < 0 || ordinal >= this.#to) return true;
+    if (this.#known[at] !== NOTHING) return false;
+    return at === 0 || this.#ordinal(runs, start - 1) < 0 || this.#known[at - 1] !== NOTHING;
   }
 
   /** Number of a written block among all; -1 for others. */
