@@ -61,7 +61,7 @@ def rewrite(count):
         out = os.open(path, os.O_RDWR)
         at = 0
         while at < files[path]:
-            length = min(BLOCK * rng.randint(2, 16), files[path] - at)
+            length = min(BLOCK * rng.randint(1, 4), files[path] - at)
             if rng.random() < 0.5:
                 libc.fallocate(out, PUNCH, at, length)
                 parts.append((path, at, length))
@@ -110,7 +110,7 @@ for turn in range(rounds):
     # Large files where only gaps are left.
     while used() < 80:
         write(new_path(), PIECE * rng.randint(1, 24))
-    rewrite(50)
+    rewrite(400)
     if sharing:
         share()
     os.sync()
