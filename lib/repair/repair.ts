@@ -156,7 +156,8 @@ class Repair {
     const { decisions, actions, losses } = this.#report;
     // The number of an inode that was given up may be somebody else's by now.
     const about = losses.filter(({ what }) => what !== 'inode');
-    const named = [...actions, ...about, ...decisions.flatMap(({ claimants }) => claimants)];
+    const kept = decisions.flatMap(({ claimants }) => claimants.filter(({ outcome }) => outcome !== 'cleared'));
+    const named = [...actions, ...about, ...kept];
     const nameless = named.filter((each) => each.inode !== undefined && each.path === undefined);
     if (!observed || nameless.length === 0) return;
     const inodes = new Set(nameless.map((each) => each.inode!));

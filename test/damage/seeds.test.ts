@@ -87,6 +87,19 @@ it('inodes that were written into the slots of others go home', () => {
   expect(compareContent(before, contentOf(device))).toEqual(compareContent(before, before));
 });
 
+it('the number of a cleared inode may be another one’s: that is not its path', () => {
+  const image = damageImage('xfs-plain');
+  const { inodes, geometry } = image;
+  const device = new OverlayDevice(image.device);
+  // The root is lost, so lost+found takes the first free number.
+  copySlot(device, image, inodes.get('/plain-3')!, inodes.get('/plain-2')!);
+  copySlot(device, image, inodes.get('/short')!, geometry.rootInode);
+  const { decisions } = repair(device, {});
+  const cleared = decisions.filter(({ action }) => action === 'clear-inode').flatMap(({ claimants }) => claimants);
+  expect(cleared.length).toBeGreaterThan(0);
+  expect(cleared.filter(({ path }) => path !== undefined)).toEqual([]);
+});
+
 it('a symlink whose only record is misplaced, without a register', () => {
   const image = damageImage('xfs-1k');
   const device = new OverlayDevice(image.device);
