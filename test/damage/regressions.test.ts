@@ -135,11 +135,17 @@ it('a copy that knows of no root inode names no other realtime inode than the ri
   expect(failures).toEqual([]);
 });
 
-it.each(['add', 'sub'] as const)('a record of checksums that is shifted (%s) makes no data unreadable', (verb) => {
+it.each([
+  ['startBlock', 'add'],
+  ['startBlock', 'sub'],
+  ['blockCount', 'first'],
+  ['blockCount', 'add'],
+  ['blockCount', 'sub'],
+] as const)('a record of checksums for other blocks (%s %s) makes no data unreadable', (field, verb) => {
   const summed = damageImage('cadastre');
   const device = new OverlayDevice(summed.device);
   const place: Place = { kind: 'btree', tree: 'csumbt', ag: 1, children: [] };
-  damage(device, summed.geometry, { place, field: 'recs[0].startBlock', verb, crc: 'fix' });
+  damage(device, summed.geometry, { place, field: `recs[0].${field}`, verb, crc: 'fix' });
   expect(check(device).clean).toBe(false);
   const failures: string[] = [];
   repairAndCompare(summed, device, failures, undefined);

@@ -189,13 +189,16 @@ export class ChecksumRecords implements RecordSource {
   #take(view: DataView, offset: number, kind: number): void {
     const { runs } = this.#source;
     const start = view.getUint32(offset);
-    const count = Math.min(CSUM_PER_RECORD, view.getUint32(offset + 4));
-    if (kind === RECORDED && !this.#fits(start)) kind = PROOF;
+    const length = view.getUint32(offset + 4);
+    const count = Math.min(CSUM_PER_RECORD, length);
+    const overlaps = kind === RECORDED && this.#isKnown(start);
+    if (kind === RECORDED && (overlaps || !this.#fits(start, length))) kind = PROOF;
     for (let i = 0; i < count; i++) {
       const ordinal = this.#ordinal(runs, start + i);
       if (ordinal < this.#from || ordinal >= this.#to) continue;
       const at = ordinal - this.#from;
-      if (this.#known[at] === RECORDED) continue;
+      // Of two records of the tree that say something of one block, neither is believed.
+      if (this.#known[at] === RECORDED && !overlaps) continue;
       // Two stray leaves that disagree: the later one found stands, and proves only what it matches.
       this.#known[at] = kind;
       this.#crcs[at] = view.getUint32(offset + CRCS + 4 * i);
@@ -203,17 +206,22 @@ export class ChecksumRecords implements RecordSource {
   }
 
   /**
-   * A record begins with a run of written blocks, or where the one before it ended. One that does not may be shifted, and says
-   * something of blocks that are not its own: it proves only what it matches.
+   * A record begins with a run of written blocks, or where the one before it ended, and lies in one run. One that does not may
+   * be shifted or too long, and says something of blocks that are not its own: it proves only what it matches.
    */
-  #fits(start: number): boolean {
+  #fits(start: number, length: number): boolean {
     const { runs } = this.#source;
     const ordinal = this.#ordinal(runs, start);
-    if (ordinal < 0) return false;
-    const at = ordinal - this.#from;
-    if (at < 0 || ordinal >= this.#to) return true;
-    if (this.#known[at] !== NOTHING) return false;
-    return at === 0 || this.#ordinal(runs, start - 1) < 0 || this.#known[at - 1] !== NOTHING;
+    if (ordinal < 0 || length > CSUM_PER_RECORD) return false;
+    if (this.#ordinal(runs, start + length - 1) !== ordinal + length - 1) return false;
+    const isInWindow = ordinal > this.#from && ordinal < this.#to;
+    return !isInWindow || this.#ordinal(runs, start - 1) < 0 || this.#isKnown(start - 1);
+  }
+
+  /** Something was said of this block already. */
+  #isKnown(block: number): boolean {
+    const ordinal = this.#ordinal(this.#source.runs, block);
+    return ordinal >= this.#from && ordinal < this.#to && this.#known[ordinal - this.#from] !== NOTHING;
   }
 
   /** Number of a written block among all; -1 for others. */
