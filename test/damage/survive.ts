@@ -12,6 +12,7 @@ import type { DamageImage } from './image.ts';
  * - `clean without log`: the same, when the log was thrown away as the refusal before told.
  * - `hopeless`: refused because no superblock is left.
  * - `full`: refused for want of space; nothing has changed.
+ * - `unsupported`: refused because the only superblock left has a right checksum and says what is not handled; nothing has changed.
  * - `refused`: another error with a code; nothing has changed.
  * - `left over`: not clean, and the result says what remains.
  * - `disagrees`, `unsaid`, `crash`: bugs.
@@ -21,6 +22,7 @@ export type Verdict =
   | 'clean without log'
   | 'hopeless'
   | 'full'
+  | 'unsupported'
   | 'refused'
   | 'left over'
   | 'disagrees'
@@ -65,6 +67,7 @@ export function tryRepair(image: DamageImage, damage: (device: Device, image: Da
     const why = `${error.code} ${error.message}`;
     if (device.changedBytes > 0 || device.size !== damaged.size) return over('crash', `has changed something: ${why}`);
     if (error.code === 'NO_SUPERBLOCK' && !hasSuperblock(device, image)) return over('hopeless', why);
+    if (error.family === 'unsupported') return over('unsupported', why);
     return over(error.code === 'ENOSPC' ? 'full' : 'refused', why);
   }
 }
