@@ -2,6 +2,7 @@
  * A check that takes over what an earlier one saw says what a whole one says: for damage done to a sound image since then, and
  * for damaged images that were mended since then, wholly or in part. Where both find nothing they have seen the same.
  */
+import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { type CheckResult, check } from '../../lib/check/check.ts';
 import { sameRows } from '../../lib/check/tables.ts';
@@ -79,10 +80,11 @@ describe.each([...IMAGE_NAMES, 'xfs-4ag'])('%s', (name) => {
     expect(agree(image, sound, new PlanDevice(image.device), 'nothing')).toBe(true);
   });
 
-  it('scenes', () => {
+  it('scenes', async () => {
     takenOver = 0;
     let played = 0;
     for (const scene of Object.keys(SCENES)) {
+      await setImmediate();
       const wreck: Wreck = (device) => void playScene(device, image.geometry, scene, { seed: SEED });
       try {
         expect(both(image, sound, wreck, `${scene}, seed ${SEED}`, SEED)).toBe(true);
@@ -96,15 +98,17 @@ describe.each([...IMAGE_NAMES, 'xfs-4ag'])('%s', (name) => {
     expect(takenOver).toBeGreaterThan(played);
   }, 600_000);
 
-  it('random damage', () => {
+  it('random damage', async () => {
     for (let seed = SEED; seed < SEED + RANDOM; seed++) {
+      await setImmediate();
       const wreck: Wreck = (device) => randomDamage(device, image.geometry, seed);
       expect(both(image, sound, wreck, `random, seed ${seed}`, seed)).toBe(true);
     }
   }, 600_000);
 
-  it('fields', () => {
+  it('fields', async () => {
     for (const { spec } of sample(casesOf(image), FIELDS, SEED)) {
+      await setImmediate();
       const wreck: Wreck = (device) => void damage(device, image.geometry, spec);
       both(image, sound, wreck, `field, seed ${SEED}: ${JSON.stringify(spec)}`, SEED);
     }
@@ -113,9 +117,10 @@ describe.each([...IMAGE_NAMES, 'xfs-4ag'])('%s', (name) => {
 
 /** What a repair verified by taking over is what a whole check finds clean. */
 describe.each(['xfs-4ag', 'cadastre-4ag'])('repair of %s', (name) => {
-  it('leaves what a whole check says it leaves', () => {
+  it('leaves what a whole check says it leaves', async () => {
     const { device: image, geometry } = damageImage(name);
     for (let seed = SEED; seed < SEED + (FULL ? 100 : 8); seed++) {
+      await setImmediate();
       const device = new OverlayDevice(image);
       // Lost AGs: inodes that the first check does not know.
       const ag = seed % geometry.agCount;
