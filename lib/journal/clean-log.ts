@@ -24,6 +24,8 @@ import { LogShape, type Position } from './position.ts';
 /** Basic blocks that can have been in flight at a crash. */
 const IN_FLIGHT = (8 * MAX_LOG_BUFFER) / LOG_BB;
 const CHUNK = 1 << 20;
+/** Cycles from the greatest in use to that of a new log; the one between them is that of its filling. */
+export const BEYOND = 2;
 /** Cycles are signed in other tools. */
 export const MAX_LOG_CYCLE = 0x7fffffff;
 
@@ -83,14 +85,21 @@ function clearRun(
 export function resetLog(device: Device, geometry: Geometry, beyond = 0): number {
   const cycle = freshLogCycle(device, geometry, beyond);
   const log = new FreshLog(geometry, cycle);
-  // From the end to the start: until the first record is there the log does not look clean in the new cycle.
-  const last = Math.floor((log.bytes - 1) / log.step) * log.step;
-  for (let at = last; at >= 0; at -= log.step) {
-    const bytes = new Uint8Array(Math.min(log.step, log.bytes - at));
-    log.read(at, bytes);
-    if (at === 0) device.flush();
+  const put = (at: number, length: number, begun = false): void => {
+    const bytes = new Uint8Array(length);
+    log.read(at, bytes, begun);
     device.write(log.start + at, bytes);
-  }
+  };
+  // With its first sector in a cycle that does not follow that of its last the log is none: no part of it is ever replayed.
+  put(0, LOG_BB);
+  device.flush();
+  const last = log.bytes - log.piece;
+  for (let at = 0; at < last; at += log.step) put(at, Math.min(log.step, last - at));
+  device.flush();
+  // Now it is a clean one, whether or not the first record of the next cycle gets there whole.
+  put(last, log.piece);
+  device.flush();
+  put(0, log.piece, true);
   device.flush();
   return cycle;
 }
@@ -98,7 +107,7 @@ export function resetLog(device: Device, geometry: Geometry, beyond = 0): number
 /** The cycle that `resetLog` would give the new log. Throws as it does. */
 export function freshLogCycle(device: Device, geometry: Geometry, beyond = 0): number {
   const shape = new LogShape(geometry);
-  const cycle = Math.max(1, beyond, greatestCycle(device, geometry, shape), greatestLsn(device, geometry)) + 1;
+  const cycle = Math.max(1, beyond, greatestCycle(device, geometry, shape), greatestLsn(device, geometry)) + BEYOND;
   if (cycle > MAX_LOG_CYCLE) {
     throw unsupported('LOG_CYCLE', 'the log has no cycle left to start anew', {
       where: { structure: 'log' },
@@ -118,7 +127,8 @@ export class FreshLog {
   readonly #uuid: Uint8Array;
   readonly #sunit: number;
   readonly #cycle: number;
-  readonly #piece: number;
+  /** Bytes of a record. */
+  readonly piece: number;
 
   constructor(geometry: Geometry, cycle: number) {
     const shape = new LogShape(geometry);
@@ -127,26 +137,27 @@ export class FreshLog {
     this.#uuid = geometry.uuid;
     this.#sunit = geometry.logSunit;
     this.#cycle = cycle;
-    this.#piece = cleanLogRecord(geometry.uuid, geometry.logSunit).length;
-    this.step = Math.max(1, Math.floor(CHUNK / this.#piece)) * this.#piece;
+    this.piece = cleanLogRecord(geometry.uuid, geometry.logSunit).length;
+    this.step = Math.max(1, Math.floor(CHUNK / this.piece)) * this.piece;
   }
 
-  /** Bytes from `offset` of the log on. */
-  read(offset: number, into: Uint8Array): void {
-    const piece = this.#piece;
+  /** Bytes from `offset` of the log on. @param begun its first record is there; else it is all of the cycle before. */
+  read(offset: number, into: Uint8Array, begun = true): void {
+    const { piece } = this;
     into.fill(0);
     for (let at = offset - (offset % piece); at < offset + into.length && at + piece <= this.bytes; at += piece) {
-      const record = this.#record(at / LOG_BB);
+      const record = this.#record(at / LOG_BB, begun);
       const from = Math.max(at, offset);
       const to = Math.min(at + piece, offset + into.length);
       into.set(record.subarray(from - at, to - at), from - offset);
     }
   }
 
-  #record(block: number): Uint8Array {
-    const cycle = block === 0 ? this.#cycle : this.#cycle - 1;
-    const end = (this.bytes - this.#piece) / LOG_BB;
-    const tail = block === 0 ? { tailCycle: cycle - 1, tailBlock: end } : { tailCycle: cycle, tailBlock: block };
+  #record(block: number, begun: boolean): Uint8Array {
+    const isFirst = block === 0 && begun;
+    const cycle = isFirst ? this.#cycle : this.#cycle - 1;
+    const end = (this.bytes - this.piece) / LOG_BB;
+    const tail = isFirst ? { tailCycle: cycle - 1, tailBlock: end } : { tailCycle: cycle, tailBlock: block };
     return cleanLogRecord(this.#uuid, this.#sunit, { cycle, block, ...tail });
   }
 }

@@ -7,6 +7,8 @@ import { LOG_BB, LogRecordHeader } from '../../formats/log.ts';
 import { BUFFER_ITEM, BufferItem, LOG_ITEM } from '../../formats/log-items.ts';
 import { MemoryDevice } from '../device/memory.ts';
 import { OverlayDevice } from '../device/overlay.ts';
+import { RecorderDevice } from '../device/recorder.ts';
+import type { CadastreError } from '../errors.ts';
 import { planMake, writeImage } from '../mkfs/make.ts';
 import { openSuperblock } from '../volume/open.ts';
 import { clearAhead, resetLog } from './clean-log.ts';
@@ -189,4 +191,33 @@ describe('log reader', () => {
     const { writer } = writeAll(device, [[5000]]);
     expect(readLogState(device, geometry)).toMatchObject({ clean: false, head: writer.head });
   });
+
+  it.each(['zeroes', 'a clean log', 'a dirty log', 'garbage'])(
+    'a reset over %s that is cut off leaves nothing to replay',
+    (what) => {
+      const old = new OverlayDevice(image);
+      const bytes = Uint8Array.from({ length: shape.blocks * LOG_BB }, (_, i) => Math.imul(i, 0x9e3779b1) >>> 24);
+      if (what === 'zeroes') old.zero(shape.start, bytes.length);
+      if (what === 'garbage') old.write(shape.start, bytes);
+      if (what === 'a dirty log') writeAll(old, [[5000], [200_000]]);
+      const recorder = new RecorderDevice(old);
+      resetLog(recorder, geometry);
+      for (let cut = 0; cut <= recorder.events.length; cut++) {
+        for (let seed = 0; seed < 12; seed++) {
+          const crashed = recorder.crashImage(cut, { unflushed: 'some', seed, sector: LOG_BB });
+          const untouched = crashed.changedBytes === 0;
+          try {
+            const { clean } = readLogState(crashed, geometry);
+            if (!untouched) expect(clean, `cut ${cut}, seed ${seed}`).toBe(true);
+          } catch (error) {
+            // No log at all: a new one is made.
+            if (!untouched)
+              expect(['LOG_CYCLE', 'LOG_HEAD'], `cut ${cut}, seed ${seed}: ${error}`).toContain(
+                (error as CadastreError).code,
+              );
+          }
+        }
+      }
+    },
+  );
 });

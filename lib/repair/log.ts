@@ -13,7 +13,7 @@ import { LOG_ITEM } from '../../formats/log-items.ts';
 import { NULL32 } from '../../formats/struct.ts';
 import type { Device } from '../device/device.ts';
 import { CadastreError, corrupt, internal } from '../errors.ts';
-import { FreshLog, freshLogCycle, resetLog } from '../journal/clean-log.ts';
+import { BEYOND, FreshLog, freshLogCycle, resetLog } from '../journal/clean-log.ts';
 import { type LogState, readLogState } from '../journal/log-reader.ts';
 import type { ReplayFault } from '../journal/recovery/raw-blocks.ts';
 import { type ReplayResult, replayLog } from '../journal/recovery/replay.ts';
@@ -37,13 +37,14 @@ const MOST_TOLD = 50;
 const NO_LOG = new Set(['LOG_HEAD', 'LOG_CYCLE', 'LOG_SIZE', 'LOG_UUID']);
 
 /**
- * Undefined: the log is good. Throws `corrupt` LOG_REPLAY when it can be read but not replayed, and `discard` is not set.
+ * @param looksClean what a check says of it. Undefined: the log is good. Throws `corrupt` LOG_REPLAY when it can be read but not replayed, and `discard` is not set.
  */
 export function planLog(
   device: Device,
   geometry: Geometry,
   report: RepairReport,
   discard: boolean,
+  looksClean: boolean,
 ): LogPlan | undefined {
   let state: LogState;
   try {
@@ -56,7 +57,11 @@ export function planLog(
     return planFreshLog(device, geometry);
   }
   if (state.clean) {
-    if (state.previousBlock !== NULL32) return undefined;
+    if (state.previousBlock !== NULL32) {
+      if (looksClean) return undefined;
+      report.did('log', 'the log held nothing, but its end was not as it must be: an empty one was made');
+      return planFreshLog(device, geometry);
+    }
     report.did('log', 'the log was all zeroes: an empty one was made');
     report.lose('log', 'changes that were only in the log, if there were any, are lost');
     return planFreshLog(device, geometry);
@@ -74,8 +79,8 @@ export function planFreshLog(device: Device, geometry: Geometry, beyond = 0): Lo
   const cycle = freshLogCycle(device, geometry, beyond);
   return {
     device: new FreshLogDevice(device, new FreshLog(geometry, cycle)),
-    // One less: `resetLog` goes beyond it.
-    apply: (image) => void resetLog(image, geometry, cycle - 1),
+    // `resetLog` goes beyond it.
+    apply: (image) => void resetLog(image, geometry, cycle - BEYOND),
   };
 }
 

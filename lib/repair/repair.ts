@@ -141,8 +141,8 @@ class Repair {
         image.flush();
       });
     }
-    observeLog(new CheckContext(lower, geometry, this.#early, {}));
-    const log = planLog(lower, geometry, report, this.#options.discardLog === true);
+    const looksClean = observeLog(new CheckContext(lower, geometry, this.#early, {})) === 'clean';
+    const log = planLog(lower, geometry, report, this.#options.discardLog === true, looksClean);
     if (log) {
       this.#steps.push(log.apply);
       // Replay may have brought a new superblock.
