@@ -162,6 +162,15 @@ describe.each(['cadastre', 'xfs'] as const)('%s image files', (dialect) => {
     expect(problems(device)).toEqual([]);
   });
 
+  it('copy nowhere for the reason that opening gives', () => {
+    const files = new ImageFiles(emptyImage({ dialect }));
+    files.close(files.open(bytes('/source'), OPEN.RDWR | OPEN.CREAT));
+    files.symlink(bytes('none/there'), bytes('/away'));
+    expect(code(() => files.copyFile(bytes('/source'), bytes('/away/')))).toBe('EISDIR');
+    expect(code(() => files.copyFile(bytes('/source'), bytes('/away')))).toBe('ENOENT');
+    files.unmount();
+  });
+
   it('copy holes as holes', () => {
     const device = emptyImage({ dialect });
     const files = new ImageFiles(device);

@@ -393,7 +393,7 @@ export class ImageFiles {
     try {
       const source = this.#file(input).inode;
       const { mode, isDirectory } = this.volume.inode(source);
-      existed = !how.exclusive && this.#lookup(to, 'always').inode !== undefined;
+      existed = !how.exclusive && this.#isThere(to);
       output = this.open(to, OPEN.WRONLY | OPEN.CREAT | (how.exclusive ? OPEN.EXCL : 0), mode & 0o7777);
       if (isDirectory) throw fileError('EISDIR', 'it is a directory');
       const target = this.#file(output).inode;
@@ -410,6 +410,16 @@ export class ImageFiles {
     } finally {
       if (output !== undefined) this.close(output);
       this.close(input);
+    }
+  }
+
+  /** A path that cannot be followed has nothing at its end; what is wrong with it, whoever opens it says. */
+  #isThere(path: Uint8Array): boolean {
+    try {
+      return this.#lookup(path, 'always').inode !== undefined;
+    } catch (error) {
+      if (error instanceof CadastreError && error.family === 'file') return false;
+      throw error;
     }
   }
 
