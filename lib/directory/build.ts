@@ -6,7 +6,7 @@
  *
  *     index space:  root | leaf 0 .. leaf n-1 | nodes of level 1 .. | nodes of level 2 .. |
  */
-import { DA_MAX_DEPTH, DA_NODE, DaHeader, DaNode, foldByte, maxDaNodeEntries } from '../../formats/da.ts';
+import { DA_MAX_DEPTH, DA_NODE, DaHeader, DaNode, maxDaNodeEntries } from '../../formats/da.ts';
 import {
   blockIndexBytes,
   DIR_BLOCK,
@@ -33,7 +33,7 @@ import { fillFreeBlock } from './free-index.ts';
 import { LEAF_BASE, setLeafCounts } from './hash-leaf.ts';
 import { orderByHash } from './hash-sort.ts';
 import { at, create, dataPointer, directoryHash, freeAllBlocks, freeStart, leafStart, updateSize } from './layout.ts';
-import { checkName } from './names.ts';
+import { checkName, nameKey } from './names.ts';
 import { buildShort, type DirectoryEntry, type PlacedEntry, shortBytes } from './short-form.ts';
 
 const DOT = Uint8Array.of(0x2e);
@@ -179,8 +179,7 @@ function refuseDuplicates(
       for (let k = start; k < i; k++) {
         const index = order[k]! - 2;
         if (index < 0) continue;
-        const name = entries[index]!.name;
-        seen.add(String.fromCharCode(...(fold ? name.map(foldByte) : name)));
+        seen.add(nameKey(entries[index]!.name, fold));
         if (seen.size < ++names) throw fileError('EEXIST', 'two directory entries have the same name', at(fork));
       }
     }

@@ -8,7 +8,7 @@
  * Nothing here judges what inode numbers stand for; the visitor gets every entry for that.
  */
 import type { BlockType, Fault } from '../../formats/block-type.ts';
-import { DaHeader, foldByte } from '../../formats/da.ts';
+import { DaHeader } from '../../formats/da.ts';
 import {
   DIR_BLOCK,
   DIR_DATA,
@@ -33,7 +33,7 @@ import { LEAF_BASE, leafCount } from './hash-leaf.ts';
 import { orderByHash } from './hash-sort.ts';
 import { IndexWalk, PairList, type WalkHost } from './index-walk.ts';
 import { block, DABLK_END, type DirectoryForm, directoryForm, directoryHash, freeStart, leafStart } from './layout.ts';
-import { hasBadByte } from './names.ts';
+import { hasBadByte, nameKey } from './names.ts';
 import { shortCount, shortForm, shortParent } from './short-form.ts';
 import { type EntryVisitor, visitShort } from './visit.ts';
 
@@ -153,8 +153,7 @@ class DirectoryChecker implements WalkHost {
   }
 
   #key(bytes: Uint8Array, start: number, end: number): string {
-    const name = bytes.subarray(start, end);
-    return String.fromCharCode(...(this.fork.geometry.features.asciiCi ? name.map(foldByte) : name));
+    return nameKey(bytes.subarray(start, end), this.fork.geometry.features.asciiCi);
   }
 
   /** What no entry may be called; dots are entries of their own place. */

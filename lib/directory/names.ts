@@ -1,4 +1,5 @@
 /** What a directory entry may be called. */
+import { foldByte } from '../../formats/da.ts';
 import { MAX_NAME_BYTES } from '../../formats/directory.ts';
 import { fileError } from '../errors.ts';
 
@@ -16,6 +17,11 @@ export function isDotDot(name: Uint8Array): boolean {
 export function hasBadByte(name: Uint8Array, start: number, end: number): boolean {
   for (let i = start; i < end; i++) if (name[i] === 0x2f || name[i] === 0) return true;
   return false;
+}
+
+/** Equal for names that are one and the same in a directory. @param fold case does not count. */
+export function nameKey(name: Uint8Array, fold: boolean): string {
+  return String.fromCharCode(...(fold ? name.map(foldByte) : name));
 }
 
 /** Throws EINVAL or ENAMETOOLONG for what cannot be a new entry's name. */

@@ -4,7 +4,7 @@ import { damage } from '../../lib/damage/damage.ts';
 import type { Device } from '../../lib/device/device.ts';
 import { OverlayDevice } from '../../lib/device/overlay.ts';
 import { repair } from '../../lib/repair/repair.ts';
-import { slotByte } from '../../lib/repair/slot.ts';
+import { readSlot, writeSlot } from '../../lib/repair/slot.ts';
 import { compareContent, contentOf } from './content.ts';
 import { contentBefore } from './harness.ts';
 import { type DamageImage, damageImage } from './image.ts';
@@ -18,9 +18,7 @@ function loseCopies(device: Device, { geometry }: DamageImage): void {
 
 /** The slot of one inode is written over that of another. */
 function copySlot(device: Device, { geometry }: DamageImage, from: number, to: number): void {
-  const bytes = new Uint8Array(geometry.inodeSize);
-  device.read(slotByte(geometry, from), bytes);
-  device.write(slotByte(geometry, to), bytes);
+  writeSlot(device, geometry, to, readSlot(device, geometry, from));
 }
 
 const CASES: readonly (readonly [
@@ -79,7 +77,7 @@ it('inodes that were written into the slots of others go home', () => {
   const [one, two] = [inodes.get('/plain-3')!, inodes.get('/short')!];
   const device = new OverlayDevice(image.device);
   copySlot(device, image, one, two);
-  device.write(slotByte(geometry, one), readBytes(image.device, slotByte(geometry, two), geometry.inodeSize));
+  writeSlot(device, geometry, one, readSlot(image.device, geometry, two));
   const { clean, decisions } = repair(device, {});
   expect(clean).toBe(true);
   expect(decisions.map(({ action }) => action)).toEqual(['restore-inode', 'restore-inode']);
@@ -113,9 +111,3 @@ it('a symlink whose only record is misplaced, without a register', () => {
   const before = contentBefore(image);
   expect(compareContent(before, contentOf(device))).toEqual(compareContent(before, before));
 });
-
-function readBytes(device: Device, offset: number, length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  device.read(offset, bytes);
-  return bytes;
-}

@@ -9,8 +9,7 @@ import { getU64 } from '../../../formats/struct.ts';
 import { CadastreError } from '../../errors.ts';
 import { readSlot, writeSlot } from '../slot.ts';
 import type { RepairState } from '../state.ts';
-import type { InodeDecisions } from './decisions.ts';
-import { RESTORE_INODE } from './decisions.ts';
+import { type InodeDecisions, RESTORE_INODE } from './decisions.ts';
 
 const at = InodeCore.offsets;
 

@@ -2,10 +2,11 @@
  * Directories whose structure is damaged are written anew from the entries that are left of them. No entry is lost to a
  * damaged header, index or neighbour; what has no inode any more is handed on with its name.
  */
-import { foldByte } from '../../../formats/da.ts';
+
 import { FTYPE, ftypeOfMode, MODE, S_IFMT } from '../../../formats/inode.ts';
 import { type InodeTable, NONE, STATE } from '../../check/inode-table.ts';
 import { buildDirectory, checkDirectory, type DirectoryEntry, type DirectoryFault } from '../../directory/directory.ts';
+import { nameKey } from '../../directory/names.ts';
 import type { Inode } from '../../file/inode.ts';
 import { editFork, readFork } from '../../file/inode-fork-blocks.ts';
 import { showPath } from '../../volume/path.ts';
@@ -102,7 +103,7 @@ function storable(
     // A type that does not fit is looked at with all others: it may be the inode number that is wrong.
     const known = ftype === FTYPE.UNKNOWN && type > 0 ? ftypeOfMode(table.mode[index]!) : ftype;
     const entry = { name, inode, ftype: known };
-    const key = String.fromCharCode(...(geometry.features.asciiCi ? name.map(foldByte) : name));
+    const key = nameKey(name, geometry.features.asciiCi);
     const twin = names.get(key);
     if (twin) {
       const other = entries[twin.place]!;

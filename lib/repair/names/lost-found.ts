@@ -4,7 +4,7 @@
  *
  * Entries are gathered until `finish`: many are written as one new directory, in a fraction of the time.
  */
-import { foldByte } from '../../../formats/da.ts';
+
 import { FTYPE, ftypeOfMode, MODE } from '../../../formats/inode.ts';
 import { NONE, STATE } from '../../check/inode-table.ts';
 import {
@@ -17,6 +17,7 @@ import {
   readEntries,
   setParent,
 } from '../../directory/directory.ts';
+import { nameKey } from '../../directory/names.ts';
 import { editFork, readFork } from '../../file/inode-fork-blocks.ts';
 import { showPath } from '../../volume/path.ts';
 import type { Census } from './census.ts';
@@ -119,7 +120,7 @@ export class LostFound {
   }
 
   #key(name: Uint8Array): string {
-    return String.fromCharCode(...(this.#shop.geometry.features.asciiCi ? name.map(foldByte) : name));
+    return nameKey(name, this.#shop.geometry.features.asciiCi);
   }
 
   /** Inode number of the directory. */
