@@ -89,6 +89,8 @@ function compareImage(directory: string, name: string, options: CompareOptions):
         }
       }
     }
+    const { rounds, ours, theirs } = tally;
+    console.error(`${name}: ${title}: ${rounds} runs, ${ours.filesLost} / ${theirs.filesLost} files lost`);
   }
   return tallies;
 }
