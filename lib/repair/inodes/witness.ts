@@ -80,13 +80,27 @@ export class Witness {
     return this.#overlaps(this.#claimsOf(ag), fsBlock, count, (table, row) => !isFork(table, row, inode, attr));
   }
 
-  /** As `isClaimedByOthers`, but those whom the register gives the blocks, too, do not count: they share them. */
+  /**
+   * As `isClaimedByOthers`, but those who may share the blocks do not count: the register gives them to them, too, and the
+   * refcounts do not say that there is one owner only.
+   */
   isClaimedByStrangers(fsBlock: number, count: number, inode: number, attr: boolean): boolean {
     const ag = this.#geometry.agOfFsBlock(fsBlock);
+    const from = this.#geometry.agBlockOfFsBlock(fsBlock);
     return this.#overlaps(this.#claimsOf(ag), fsBlock, count, (table, row) => {
       if (isFork(table, row, inode, attr)) return false;
-      return attr || !table.isForkData(row) || (table.marks[row]! & MARK.registered) === 0;
+      if (attr || !table.isForkData(row) || (table.marks[row]! & MARK.registered) === 0) return true;
+      const start = Math.max(from, table.start[row]!);
+      const end = Math.min(from + count, table.start[row]! + table.count[row]!);
+      return !this.#mayBeShared(ag, start, end);
     });
+  }
+
+  /** Undamaged refcounts know every shared block. */
+  #mayBeShared(ag: number, from: number, to: number): boolean {
+    if (!this.#geometry.features.reflink) return false;
+    const trees = this.#first.observed?.trees[ag];
+    return !trees?.seen.refcountbt?.complete || blocksIn(trees.shared, from, to) === to - from;
   }
 
   /** Does anybody else claim a block of the range, with a claim that is just as long as the range? */
