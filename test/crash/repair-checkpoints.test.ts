@@ -3,6 +3,7 @@
  * them, what was not flushed lost, reordered or torn. Run again it comes to the same files, clean. A failure prints world,
  * cut and choice; CADASTRE_SEED draws others, CRASH_CUTS more.
  */
+import { setImmediate } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { CADASTRE, XFS } from '../../formats/dialect.ts';
 import { MODE } from '../../formats/inode.ts';
@@ -20,7 +21,6 @@ import { Editor } from '../../lib/volume/editor.ts';
 import { create } from '../../lib/volume/names.ts';
 import { openSuperblock } from '../../lib/volume/open.ts';
 import { Volume } from '../../lib/volume/volume.ts';
-import { breathe } from '../support/breathe.ts';
 import { digestVolume } from '../support/image-digest.ts';
 
 const SEED = Number(process.env.CADASTRE_SEED ?? 1);
@@ -98,7 +98,7 @@ it.each(Object.entries(WORLDS))(`%s (CADASTRE_SEED=${SEED})`, async (_name, opti
   const cuts = Array.from({ length: CUTS }, () => Math.floor(random() * (events.length + 1))).sort((a, b) => a - b);
   const flushed = new FlushedImage(broken);
   for (const cut of cuts) {
-    await breathe();
+    await setImmediate();
     const choice = draw();
     const again = new RecorderDevice(recorder.crashImage(cut, choice, flushed));
     const where = `cut ${cut} of ${events.length}, ${JSON.stringify(choice)}`;
