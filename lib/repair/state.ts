@@ -53,6 +53,8 @@ export class RepairState {
   readonly first: CheckResult;
   readonly #pending = new Map<string, PendingFork>();
   readonly #kept: KeptRange[] = [];
+  /** Forks that whoever was asked wants left as they are. */
+  readonly leftForks = new ForkSet();
   /** AGs whose headers and trees stage 4 must rebuild whatever the first check said of them. */
   readonly dirtyAgs = new Set<number>();
   #chunks: readonly ChunkList[] | undefined;
@@ -173,6 +175,17 @@ export class RepairState {
   #exclude(fsBlock: number, blockCount: number): void {
     const { geometry } = this;
     this.#free?.exclude(geometry.agOfFsBlock(fsBlock), geometry.agBlockOfFsBlock(fsBlock), blockCount);
+  }
+}
+
+class ForkSet {
+  readonly #keys = new Set<string>();
+
+  add(inode: number, attr: boolean): void {
+    this.#keys.add(key(inode, attr));
+  }
+  has(inode: number, attr: boolean): boolean {
+    return this.#keys.has(key(inode, attr));
   }
 }
 

@@ -159,16 +159,25 @@ class Settlement {
     const { decide } = this.#state.options;
     const choices = [...new Set([verdict.action, ...verdict.choices])];
     if (!decide || verdict.choices.length === 0 || choices.length < 2) return verdict;
-    const chosen = decide(decisionOf(this.#evidence, verdict, this.#paths), choices);
+    const isAnswered = verdict.action === 'restore' && choices.includes('stay') && this.#isLeft(verdict);
+    const chosen = isAnswered ? 'stay' : decide(decisionOf(this.#evidence, verdict, this.#paths), choices);
     if (chosen === verdict.action || !choices.includes(chosen)) return verdict;
     const rule = RULES[chosen] ?? 'auto';
     // Every block of the range had the same verdict, and has the same new one.
     return this.#judge.judge(verdict, rule)[0]!;
   }
 
+  /** Stage 1 asked about this fork, told the answer, and left it alone: it is not asked and told again. */
+  #isLeft({ claimants }: Verdict): boolean {
+    const [only] = claimants;
+    return claimants.length === 1 && this.#state.leftForks.has(only!.inode, only!.attr);
+  }
+
   #carryOut(verdict: Verdict): void {
     const { report } = this.#state;
-    report.decide(decisionOf(this.#evidence, verdict, this.#paths));
+    if (verdict.action !== 'stay' || !this.#isLeft(verdict)) {
+      report.decide(decisionOf(this.#evidence, verdict, this.#paths));
+    }
     verdict.claimants.forEach((claimant, i) => {
       this.#apply(verdict, claimant, verdict.effects[i]!);
       this.#remember(verdict, i);

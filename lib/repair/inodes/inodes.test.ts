@@ -50,6 +50,14 @@ function mend(image: DamageImage, device: Device): { wrong: string[]; lost: read
   return { wrong, lost, losses: result.losses.length };
 }
 
+function bytesOf(device: Device, number: number): Uint8Array {
+  const volume = Volume.open(device);
+  const inode = volume.inode(number);
+  const bytes = new Uint8Array(inode.size);
+  volume.fileReader(inode).read(0, bytes);
+  return bytes;
+}
+
 describe.each(IMAGE_NAMES)('%s', (name) => {
   it.each(['inode', 'bmbt'])(`%s fields (seed ${seed})`, (structure) => {
     const image = damageImage(name);
@@ -99,15 +107,9 @@ describe('slots that hold nothing any more', () => {
     expect(result.losses.map(({ what }) => what)).toContain('inode core');
     const after = contentOf(device);
     expect(after.has('/pieces-1')).toBe(true);
-    const bytesOf = (from: Device): Uint8Array => {
-      const volume = Volume.open(from);
-      const inode = volume.inode(image.inodes.get('/pieces-1')!);
-      const bytes = new Uint8Array(inode.size);
-      volume.fileReader(inode).read(0, bytes);
-      return bytes;
-    };
-    const old = bytesOf(image.device);
-    const made = bytesOf(device);
+    const number = image.inodes.get('/pieces-1')!;
+    const old = bytesOf(image.device, number);
+    const made = bytesOf(device, number);
     expect(made.length).toBeGreaterThanOrEqual(old.length);
     expect(Buffer.compare(made.subarray(0, old.length), old)).toBe(0);
     expect(compareContent(heldBy(image), after).lost.map(({ path }) => path)).not.toContain('/plain-10');
@@ -166,5 +168,43 @@ describe('slots that hold nothing any more', () => {
     const result = repair(device, {});
     expect(check(device, { data: true }).clean).toBe(true);
     expect(result.losses.length).toBeGreaterThan(0);
+  });
+});
+
+describe('a record for other blocks than the register names', () => {
+  const image = damageImage('xfs');
+  const inode = image.inodes.get('/few-pieces')!;
+  const broken = (): OverlayDevice => {
+    const device = new OverlayDevice(image.device);
+    const place = { kind: 'inode', inode } as const;
+    damage(device, image.geometry, { place, field: 'extents[1].startBlock', verb: 'add', value: 1500n, crc: 'fix' });
+    return device;
+  };
+
+  it('goes home', () => {
+    const device = broken();
+    const { decisions } = repair(device, {});
+    expect(decisions.map(({ action }) => action)).toEqual(['restore']);
+    expect(mend(image, device)).toEqual({ wrong: [], lost: [], losses: 0 });
+  });
+
+  it('is left as it is when whoever is asked says so, once; what it should have named is kept', () => {
+    const device = broken();
+    const asked: unknown[] = [];
+    const { clean, decisions, found } = repair(device, {
+      decide: ({ action, claimants }, choices) => {
+        asked.push(action, claimants[0]?.path, choices);
+        return 'stay';
+      },
+    });
+    expect(asked).toEqual(['restore', '/few-pieces', ['restore', 'stay']]);
+    expect(clean).toBe(true);
+    expect(decisions.map(({ action, outcome }) => [action, outcome])).toEqual([
+      ['stay', `inode ${inode} is left as it is, as asked`],
+    ]);
+    expect(mend(image, device)).toMatchObject({ wrong: [], lost: [{ path: '/few-pieces' }] });
+    expect(found.map(({ path }) => path)).toEqual([expect.stringMatching(/^\/lost\+found\/blocks-0-85-of-inode/)]);
+    const kept = bytesOf(device, found[0]!.inode);
+    expect(kept).toEqual(bytesOf(image.device, inode).subarray(5 * 4096, 7 * 4096));
   });
 });
