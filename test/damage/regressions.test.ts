@@ -153,14 +153,17 @@ it.each([
   expect(check(device, { data: true }).problems).toEqual([]);
 });
 
-it.each([0, 1, 40, 83])('a reverse map record (%i) that reaches into the next file gives nobody its block', (record) => {
-  const summed = damageImage('cadastre');
-  const device = new OverlayDevice(summed.device);
-  const place: Place = { kind: 'btree', tree: 'rmapbt', ag: 0, children: [1] };
-  damage(device, summed.geometry, { place, field: `recs[${record}].blockCount`, verb: 'add', crc: 'fix' });
-  expect(check(device).clean).toBe(false);
-  expect(repair(new OverlayDevice(device), {}).decisions).toEqual([]);
-  const failures: string[] = [];
-  repairAndCompare(summed, device, failures, undefined);
-  expect(failures).toEqual([]);
-});
+it.each([0, 1, 40, 83])(
+  'a reverse map record (%i) that reaches into the next file gives nobody its block',
+  (record) => {
+    const summed = damageImage('cadastre');
+    const device = new OverlayDevice(summed.device);
+    const place: Place = { kind: 'btree', tree: 'rmapbt', ag: 0, children: [1] };
+    damage(device, summed.geometry, { place, field: `recs[${record}].blockCount`, verb: 'add', crc: 'fix' });
+    expect(check(device).clean).toBe(false);
+    expect(repair(new OverlayDevice(device), {}).decisions).toEqual([]);
+    const failures: string[] = [];
+    repairAndCompare(summed, device, failures, undefined);
+    expect(failures).toEqual([]);
+  },
+);

@@ -47,6 +47,10 @@ const becomesEmpty: When = ({ image, spec }, { after }) => {
   return attrExtentCount(new DataView(bytes.buffer), 0) === 0;
 };
 
+/** A symlink inside its inode: kernels leave old bytes behind the target. */
+const becomesShorterTarget: When = (each, { before, after }) =>
+  inodeOf(each).type === MODE.SYMLINK && after > 0n && after < before;
+
 const ROWS: readonly Row[] = [
   // What a user stores: any value is as good as another.
   row(/^superblock$/, /^fname$/, 'the label'),
@@ -58,6 +62,7 @@ const ROWS: readonly Row[] = [
   row(/^inode$/, /^(target|rdev|entries\[\]\.name|attr\.entries\[\]\.(name|value))$/, 'contents'),
   row(/^inode$/, /^attr\.entries\[\]\.flags$/, 'another namespace is as good as this one'),
   row(/^inode$/, /^size$/, 'a file may be longer or shorter than its blocks', isFile),
+  row(/^inode$/, /^size$/, 'a target may be shorter than old bytes behind it', becomesShorterTarget),
   row(/^inode$/, /^(flags|flags2|flags2\.(dax|reflink|bigtime))$/, 'flags that any object may have or lack'),
   row(/^inode$/, /^(extsize|cowextsize|flags2\.cowextsize)$/, 'a hint'),
   row(/^inode$/, /^flags2\.nrext64$/, 'an object without extents has the same counts in both layouts'),
