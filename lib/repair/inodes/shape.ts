@@ -9,6 +9,7 @@
  */
 import { shortformFault } from '../../../formats/attribute.ts';
 import { shortDirSize, verifyShortDir } from '../../../formats/directory.ts';
+import { extentBlockCount, extentFileBlock, extentStartBlock } from '../../../formats/extent.ts';
 import type { Geometry } from '../../../formats/geometry.ts';
 import {
   DATA_FORK_OFFSET,
@@ -90,6 +91,13 @@ class ShapeFinder {
   readonly #hints: ShapeHints;
   readonly #literal: number;
   readonly #kinds = new Map<number, BlockKind>();
+  /** The data fork taken as a list of extents: the same wherever the attr fork starts. */
+  readonly #list = new Records();
+  /** By room for records: the first child of the data fork taken as the root of a tree, -1 where it is none. */
+  readonly #roots: number[] = [];
+  /** By bytes: does the data fork read as a short directory? */
+  readonly #shortDirs: boolean[] = [];
+  readonly #text: number;
 
   constructor(reader: PlanReader, slot: DataView, inode: number, hints: ShapeHints) {
     this.#reader = reader;
@@ -98,6 +106,8 @@ class ShapeFinder {
     this.#inode = inode;
     this.#hints = hints;
     this.#literal = reader.geometry.inodeSize - DATA_FORK_OFFSET;
+    this.#text = textLength(this.#fork(this.#literal));
+    for (let i = 0; 16 * (i + 1) <= this.#literal; i++) this.#list.take(slot, DATA_FORK_OFFSET + 16 * i);
   }
 
   best(): Shape {
@@ -193,17 +203,23 @@ class ShapeFinder {
     const slot = this.#slot;
     const size = getU64(slot, at.size);
     const wrongCount = this.#count(nrext64, false) === 0 && !this.#hints.hasData ? 0 : CHANGED;
-    const fork = new DataView(slot.buffer, slot.byteOffset + DATA_FORK_OFFSET, bytes);
     if (type === MODE.DIR) {
-      if (bytes < 6 || verifyShortDir(fork, this.#geometry)) return -wrongCount;
+      this.#shortDirs[bytes] ??= bytes >= 6 && verifyShortDir(this.#fork(bytes), this.#geometry) === undefined;
+      if (!this.#shortDirs[bytes]) return -wrongCount;
+      const fork = this.#fork(bytes);
       const isRoomy = shortDirSize(fork) === size;
       // An empty one is mostly zeroes, and so proves less.
       return (fork.getUint8(0) > 0 ? PROVEN : LIKELY) - (isRoomy ? 0 : CHANGED) - wrongCount;
     }
-    const length = textLength(fork);
+    const length = Math.min(this.#text, bytes);
     if (length === 0) return AGAINST / 2;
     if (length === size && size <= MAX_SYMLINK) return (length > 1 ? PROVEN : LIKELY) - wrongCount;
     return (length > 2 ? LIKELY : 0) - wrongCount;
+  }
+
+  /** The data fork, were it that long. */
+  #fork(bytes: number): DataView {
+    return new DataView(this.#slot.buffer, this.#slot.byteOffset + DATA_FORK_OFFSET, bytes);
   }
 
   #extents(type: number, bytes: number, nrext64: boolean): number {
@@ -211,47 +227,49 @@ class ShapeFinder {
     const said = this.#count(nrext64, false);
     if (said === 0) {
       if (this.#hints.hasData) return AGAINST;
-      const [first] = this.#records(DATA_FORK_OFFSET, Math.min(1, room), type);
-      const isWritten = first === 1 && this.#slot.getUint32(DATA_FORK_OFFSET + 12) !== 0;
-      if (type !== MODE.FILE) return isWritten ? this.#content(type, DATA_FORK_OFFSET, 1) - CHANGED : AGAINST;
+      const isFirst = this.#possible(Math.min(1, room), type) === 1;
+      const isWritten = isFirst && this.#slot.getUint32(DATA_FORK_OFFSET + 12) !== 0;
+      if (type !== MODE.FILE) return isWritten ? this.#content(type, 1) - CHANGED : AGAINST;
       return isWritten ? 0 : POSSIBLE;
     }
     const count = Math.min(said, room);
-    const [good, inOrder] = this.#records(DATA_FORK_OFFSET, count, type);
+    const good = this.#possible(count, type);
     if (good === 0) {
       // A place in the file that cannot be takes nothing from what the blocks say they are.
-      const content = this.#content(type, DATA_FORK_OFFSET, count);
+      const content = this.#content(type, count);
       return content >= PROVEN ? content - CHANGED : AGAINST;
     }
-    let points = good === count && inOrder ? LIKELY : POSSIBLE;
+    let points = good === count && this.#isAscending(count) ? LIKELY : POSSIBLE;
     if (said > room) points -= CHANGED + 1;
-    return points + this.#content(type, DATA_FORK_OFFSET, count);
+    return points + this.#content(type, count);
   }
 
-  /** Records that could be, among the first `count`; and whether those ascend. */
-  #records(start: number, count: number, type: number): [good: number, inOrder: boolean] {
-    const one = new Records();
+  /** Records that could be, among the first `count`. */
+  #possible(count: number, type: number): number {
+    const { fileBlock, startBlock, blockCount } = this.#list;
+    const end = forkEnd(this.#geometry, false, type === MODE.FILE);
     let good = 0;
-    let inOrder = true;
-    let last = 0;
-    const end = forkEnd(this.#reader.geometry, false, type === MODE.FILE);
     for (let i = 0; i < count; i++) {
-      one.take(this.#slot, start + 16 * i);
-      const first = one.fileBlock[i]!;
-      if (isPossible(this.#geometry, first, one.startBlock[i]!, one.blockCount[i]!, end)) good++;
-      if (first < last) inOrder = false;
-      last = first + one.blockCount[i]!;
+      if (isPossible(this.#geometry, fileBlock[i]!, startBlock[i]!, blockCount[i]!, end)) good++;
     }
-    return [good, inOrder];
+    return good;
   }
 
-  /** Points for what the first blocks of some extents say they are: one that is sure is enough. */
-  #content(type: number, start: number, count: number): number {
-    const list = new Records();
+  /** Does each of the first `count` records begin behind the one before? */
+  #isAscending(count: number): boolean {
+    const { fileBlock, blockCount } = this.#list;
+    for (let i = 0, last = 0; i < count; i++) {
+      if (fileBlock[i]! < last) return false;
+      last = fileBlock[i]! + blockCount[i]!;
+    }
+    return true;
+  }
+
+  /** Points for what the first blocks of the first `count` extents say they are: one that is sure is enough. */
+  #content(type: number, count: number): number {
     let most = Number.NEGATIVE_INFINITY;
     for (let i = 0; i < Math.min(count, LOOKED_AT); i++) {
-      list.take(this.#slot, start + 16 * i);
-      const kind = this.#kind(list.startBlock[i]!);
+      const kind = this.#kind(this.#list.startBlock[i]!);
       if (isMetadata(kind)) return this.#kindPoints(type, kind);
       most = Math.max(most, this.#kindPoints(type, kind));
     }
@@ -272,8 +290,9 @@ class ShapeFinder {
   }
 
   #tree(type: number, bytes: number, nrext64: boolean): number {
-    const first = this.#treeRoot(DATA_FORK_OFFSET, bytes);
-    if (first === undefined) return AGAINST;
+    const room = maxRootRecords(bytes);
+    const first = (this.#roots[room] ??= this.#treeRoot(DATA_FORK_OFFSET, bytes) ?? -1);
+    if (first === -1) return AGAINST;
     const wrongCount = this.#count(nrext64, false) <= Math.floor(bytes / 16) ? CHANGED : 0;
     const block = this.#firstMapped(first);
     const kind = block === undefined ? 'other' : this.#kind(block);
@@ -314,9 +333,7 @@ class ShapeFinder {
       const view = this.#reader.raw(block);
       if (!view) return undefined;
       if (view.getUint16(4) === 0) {
-        const one = new Records();
-        one.take(view, 72);
-        return one.startBlock[0];
+        return extentStartBlock(view, 72);
       }
       block = getU64(view, 72 + 8 * Math.floor((blockSize - 72) / 16));
       if (this.#kind(block) !== 'tree') return undefined;
@@ -363,14 +380,14 @@ class ShapeFinder {
       const first = this.#treeRoot(start, bytes);
       return first === undefined ? AGAINST : PROVEN + (count > Math.floor(bytes / 16) ? 0 : -CHANGED);
     }
-    const one = new Records();
-    if (bytes >= 16) one.take(slot, start);
-    const kind = one.length > 0 && one.blockCount[0]! > 0 ? this.#kind(one.startBlock[0]!) : 'other';
+    const blocks = bytes >= 16 ? extentBlockCount(slot, start) : 0;
+    const first = blocks > 0 ? extentStartBlock(slot, start) : 0;
+    const kind = blocks > 0 ? this.#kind(first) : 'other';
     const isAttr = kind === 'attributes' || kind === 'hash-node';
     if (count === 0) return (isAttr ? PROVEN - CHANGED : POSSIBLE) - (this.#hints.hasAttr ? CHANGED : 0);
     const tooMany = count > Math.floor(bytes / 16) ? CHANGED : 0;
     if (isAttr) return PROVEN - tooMany;
-    return bytes >= 16 && isPossible(this.#geometry, one.fileBlock[0]!, one.startBlock[0]!, one.blockCount[0]!, 2 ** 32)
+    return blocks > 0 && isPossible(this.#geometry, extentFileBlock(slot, start), first, blocks, 2 ** 32)
       ? POSSIBLE - tooMany
       : AGAINST;
   }
