@@ -13,6 +13,7 @@ import type { RepairResult } from '../../lib/repair/report.ts';
 import { caseLine, type DamageCase } from './cases.ts';
 import { compareContent, contentOf, type Held, type Kept } from './content.ts';
 import type { DamageImage } from './image.ts';
+import { hasSuperblock } from './survive.ts';
 import { missedLine, whyUnvalidated } from './unvalidated.ts';
 
 export interface Judged {
@@ -177,6 +178,8 @@ export function repairScenes(
     if (error instanceof CadastreError && error.family !== 'internal') return undefined;
     throw error;
   }
+  // Both superblocks of two: nothing can be mended, and what is said then is for the random runs.
+  if (!hasSuperblock(device, image)) return undefined;
   const isLossy = scenes.some((scene) => LOSSY.test(scene));
   repairAndCompare(image, device, failures, isLossy ? () => true : ({ inode }) => involved.has(inode));
   return { device, failures };

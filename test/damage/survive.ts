@@ -73,7 +73,7 @@ export function tryRepair(image: DamageImage, damage: (device: Device, image: Da
 }
 
 /** Does any AG begin with the right magic number? */
-function hasSuperblock(device: Device, { geometry }: DamageImage): boolean {
+export function hasSuperblock(device: Device, { geometry }: DamageImage): boolean {
   const magic = new Uint8Array(4);
   for (let ag = 0; ag < geometry.agCount; ag++) {
     const byte = geometry.agBlockToByte(ag, 0);
