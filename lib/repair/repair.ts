@@ -84,11 +84,12 @@ class Repair {
       base = fresh.device;
     }
     const plan = new PlanDevice(base, true);
-    dropWildLsns(plan, geometry, first, this.#report);
     if (!first.clean) recountQuota(plan, geometry, this.#report);
     const begun = first;
     let passes = 0;
     while (!first.clean && first.observed && passes < MOST_PASSES) {
+      // A later pass sees blocks that could not be reached before; the log is what it is by then.
+      dropWildLsns(plan, geometry, first, this.#report, passes === 0 && base !== lower);
       const state = new RepairState(plan, geometry, first, this.#report, this.#options);
       this.#pass(state, passes++);
       const before = first.problemCount;

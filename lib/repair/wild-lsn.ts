@@ -28,9 +28,14 @@ export function needsLaterLog(first: CheckResult): boolean {
   return count > FEW && first.observed?.context.latest !== undefined;
 }
 
-/** Take the LSN from blocks that have an impossible one. */
-export function dropWildLsns(plan: Device, geometry: Geometry, first: CheckResult, report: RepairReport): void {
-  const later = needsLaterLog(first);
+/** Take the LSN from blocks that have an impossible one. @param later the log begins anew, in a cycle beyond those that can be. */
+export function dropWildLsns(
+  plan: Device,
+  geometry: Geometry,
+  first: CheckResult,
+  report: RepairReport,
+  later: boolean,
+): void {
   for (const problem of first.problems) {
     if (problem.code !== 'LSN_AHEAD') continue;
     if (later && Number.parseInt(String(problem.found), 10) < MAX_LOG_CYCLE) continue;
