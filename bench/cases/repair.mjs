@@ -1,7 +1,8 @@
-/** Repairing an image of 4 GiB with 300,000 files that was damaged in several ways, against xfs_repair on the same image. */
-import { spawnSync } from 'node:child_process';
+/** Repairing an image of 4 GiB with 300,000 files that was damaged in several ways, and blocks claimed twice, against xfs_repair. */
+import { execFileSync, spawnSync } from 'node:child_process';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { makeTree } from '../make-tree.mjs';
 
 const sound = (c) => join(c.scratch, 'sound');
@@ -32,8 +33,46 @@ const damage = {
   'first MiB of AG 1': [[AG_BLOCKS * BLOCK, 1 << 20]],
 };
 
+/** Half of 20,000 files claim the blocks of another, and what of them is right afterwards. */
+const script = fileURLToPath(new URL('../cross-link.mjs', import.meta.url));
+const own = (c, whose) => join(c.scratch, whose);
+const copyFor = (whose) => (c) => execFileSync('cp', ['--sparse=always', sound(c), own(c, whose)]);
+const outcome = (whose) => (c) => {
+  const count = execFileSync(c.node, [script, 'differ', own(c, whose), c.input], { encoding: 'utf8' }).trim();
+  return [`${count} of 20,000 files have other bytes than before`];
+};
+
+/** @type {import('../case.d.ts').Case} */
+const crossed = {
+  name: 'repair, 10,000 files that claim the blocks of another',
+  prepare: (c) => {
+    const source = makeTree({ files: 20_000, bytes: 200_000_000, directories: 200 });
+    const args = [c.cli, 'mkfs', sound(c), '--size', '1g', '--format', 'xfs', '--rmapbt', '--from', source];
+    execFileSync(c.node, args, { stdio: 'ignore' });
+    execFileSync(c.node, [script, 'cross', sound(c)], { stdio: 'ignore' });
+    return source;
+  },
+  ours: {
+    name: 'cadastre repair',
+    needs: ['cli'],
+    reset: copyFor('ours'),
+    statuses: [0, 1],
+    command: (c) => [c.node, c.cli, 'repair', own(c, 'ours')],
+    report: outcome('ours'),
+  },
+  peers: [
+    {
+      name: 'xfs_repair',
+      needs: ['xfs_repair'],
+      reset: copyFor('theirs'),
+      command: (c) => ['xfs_repair', own(c, 'theirs')],
+      report: outcome('theirs'),
+    },
+  ],
+};
+
 /** @type {import('../case.d.ts').Case[]} */
-export const cases = Object.entries(damage).map(([name, zeroes]) => ({
+const wiped = Object.entries(damage).map(([name, zeroes]) => ({
   name: `repair, ${name}`,
   goal: 'at most 1.5 x xfs_repair, and no more memory',
   limit: 1.5,
@@ -54,3 +93,5 @@ export const cases = Object.entries(damage).map(([name, zeroes]) => ({
     },
   ],
 }));
+
+export const cases = [...wiped, crossed];
