@@ -74,7 +74,7 @@ class InodeForkReader implements ForkReader {
     const cursor = this.fork.cursor();
     let next = from;
     for (let more = cursor.seekContaining(from); more && cursor.fileBlock < to; more = cursor.next()) {
-      const first = Math.max(next, Math.ceil(cursor.fileBlock / step) * step);
+      const first = Math.max(next, cursor.fileBlock - (cursor.fileBlock % step));
       const end = Math.min(to, cursor.endBlock);
       for (let block = first; block < end; block += step) {
         yield block;
@@ -102,7 +102,7 @@ class InodeForkReader implements ForkReader {
     return this.geometry.fsBlockToDaddr(fsBlock);
   }
 
-  /** Where the fs blocks of one block are; undefined if its first one is a hole. Half-mapped blocks are corrupt. */
+  /** Where the fs blocks of one block are; undefined if it is a hole. Half-mapped blocks are corrupt. */
   #segments(fileBlock: number): Segment[] | undefined {
     const segments: { daddr: number; length: number }[] = [];
     const end = fileBlock + this.blockBlocks;
@@ -118,7 +118,7 @@ class InodeForkReader implements ForkReader {
       else segments.push({ daddr, length });
       at += count;
     }
-    if (at === fileBlock) return undefined;
+    if (at === fileBlock && !(cursor.seekContaining(fileBlock) && cursor.fileBlock < end)) return undefined;
     if (at < end) {
       throw corrupt(
         'DIRECTORY_BLOCK_HALF_MAPPED',

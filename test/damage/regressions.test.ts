@@ -179,3 +179,34 @@ it('a block of a directory that claims to be newer than the log, found only when
   repairAndCompare(small, device, failures, undefined);
   expect(failures).toEqual([]);
 });
+
+it('a directory that is left with a part of a block is written anew, whole', () => {
+  const small = damageImage('xfs-1k');
+  const inode = small.inodes.get('/leaf')!;
+  const device = new OverlayDevice(small.device);
+  const place: Place = { kind: 'inode', inode };
+  damage(device, small.geometry, { place, field: 'extents[0].blockCount', verb: 'middle', crc: 'fix' });
+  const failures: string[] = [];
+  const kept = repairAndCompare(small, device, failures, undefined);
+  expect(failures).toEqual([]);
+  const before = contentBefore(small);
+  expect(kept?.intact).toBe(compareContent(before, before).intact);
+});
+
+it('a block of a directory whose first part is a hole is found, and mended', () => {
+  const small = damageImage('xfs-1k');
+  const device = new OverlayDevice(small.device);
+  const place: Place = { kind: 'inode', inode: small.inodes.get('/leaf')! };
+  for (const [field, verb] of [
+    ['fileBlock', 'add'],
+    ['startBlock', 'add'],
+    ['blockCount', 'sub'],
+  ] as const) {
+    damage(device, small.geometry, { place, field: `extents[1].${field}`, verb, crc: 'fix' });
+  }
+  const found = check(device).problems.filter(({ code }) => code === 'DIRECTORY_BLOCK');
+  expect(found.map(({ rule }) => rule)).toContain('HALF_MAPPED');
+  const failures: string[] = [];
+  repairAndCompare(small, device, failures, undefined);
+  expect(failures).toEqual([]);
+});

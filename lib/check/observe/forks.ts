@@ -13,7 +13,7 @@ import { BASIC_BLOCK, type Geometry } from '../../../formats/geometry.ts';
 import { FORMAT } from '../../../formats/inode.ts';
 import type { Buffer, Segment } from '../../buffer/buffer.ts';
 import type { ForkReader } from '../../buffer/fork-blocks.ts';
-import { corrupt } from '../../errors.ts';
+import { type CadastreError, corrupt } from '../../errors.ts';
 import type { ExtentTable } from '../claims.ts';
 import type { CheckContext } from '../context.ts';
 import { forkTree, runTree } from './tree-run.ts';
@@ -205,12 +205,15 @@ export class CheckFork implements ForkReader {
     const { reader } = this.#context;
     const list = this.#extents;
     let i = list.find(fileBlock);
-    if (i < 0 || fileBlock >= list.fileBlock[i]! + list.blockCount[i]!) return undefined;
+    const end = fileBlock + this.blockBlocks;
+    if (i < 0 || fileBlock >= list.fileBlock[i]! + list.blockCount[i]!) {
+      if (++i < list.length && list.fileBlock[i]! < end) throw this.#half(fileBlock, 0);
+      return undefined;
+    }
     const into = fileBlock - list.fileBlock[i]!;
     const daddr = this.geometry.fsBlockToDaddr(list.startBlock[i]! + into);
     if (into + this.blockBlocks <= list.blockCount[i]!) return reader.get(daddr, this.blockBytes, type);
     const segments: Segment[] = [];
-    const end = fileBlock + this.blockBlocks;
     let at = fileBlock;
     for (; i < list.length && at < end && list.fileBlock[i]! <= at; i++) {
       const skip = at - list.fileBlock[i]!;
@@ -223,14 +226,17 @@ export class CheckFork implements ForkReader {
       } else segments.push({ daddr: start, length });
       at += count;
     }
-    if (at < end) {
-      throw corrupt('HALF_MAPPED', `inode ${this.inode}: block at ${fileBlock} is not wholly mapped`, {
-        where: { inode: this.inode, fileBlock: at, field: 'block' },
-        expected: `${this.blockBlocks} blocks`,
-        found: at - fileBlock,
-      });
-    }
+    if (at < end) throw this.#half(fileBlock, at - fileBlock);
     return reader.getSegments(segments, type);
+  }
+
+  /** @param found blocks from its first on that are mapped. */
+  #half(fileBlock: number, found: number): CadastreError {
+    return corrupt('HALF_MAPPED', `inode ${this.inode}: block at ${fileBlock} is not wholly mapped`, {
+      where: { inode: this.inode, fileBlock: fileBlock + found, field: 'block' },
+      expected: `${this.blockBlocks} blocks`,
+      found,
+    });
   }
 
   *mapped(from: number, to: number): Iterable<number> {
@@ -239,7 +245,7 @@ export class CheckFork implements ForkReader {
     let next = from;
     for (let i = Math.max(0, list.find(from)); i < list.length && list.fileBlock[i]! < to; i++) {
       const end = Math.min(to, list.fileBlock[i]! + list.blockCount[i]!);
-      const first = Math.max(next, Math.ceil(list.fileBlock[i]! / step) * step);
+      const first = Math.max(next, list.fileBlock[i]! - (list.fileBlock[i]! % step));
       for (let block = first; block < end; block += step) {
         yield block;
         next = block + step;
