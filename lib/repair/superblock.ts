@@ -144,10 +144,11 @@ export function findSuperblock(device: Device, progress?: (done: number, total: 
   ) {
     return finish(device, head, head, []);
   }
-  const what = primary.verifies
-    ? differences(head, best.copy.bytes)
-    : [`the primary superblock was written again from the copy in AG ${best.copy.ag} (${best.count} agree)`];
-  return finish(device, bytes, head, what);
+  if (primary.verifies) return finish(device, bytes, head, differences(head, best.copy.bytes));
+  const what = `the primary superblock was written again from the copy in AG ${best.copy.ag} (${best.count} agree)`;
+  // The only one left may be damaged as well.
+  const better = best.count === 1 ? betterThan(device, finish(device, bytes, head, []).sector) : undefined;
+  return finish(device, better?.sector ?? bytes, head, [what, ...(better?.changes ?? [])]);
 }
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
