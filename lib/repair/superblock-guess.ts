@@ -91,6 +91,13 @@ export function betterThan(device: Device, head: Uint8Array): Guess | undefined 
   return guess && misfit(device, guess.sector) * CLEARLY <= now ? guess : undefined;
 }
 
+/** A primary that fits nothing in the image, with the uuid that the headers of AG 0 carry, if that makes it fit. */
+export function withUuidOfHeaders(device: Device, head: Uint8Array): Guess | undefined {
+  if (misfit(device, head) < NOWHERE) return undefined;
+  const guess = best(device, head, uuids(device, head));
+  return guess && misfit(device, guess.sector) < NOWHERE ? guess : undefined;
+}
+
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 const sbOf = (bytes: Uint8Array): SuperblockView => Superblock.at(viewOf(bytes));
 const isEmpty = (bytes: Uint8Array): boolean => bytes.subarray(0, MIN_SECTOR).every((byte) => byte === 0);

@@ -26,7 +26,7 @@ import type { Device } from '../device/device.ts';
 import { CadastreError, corrupt, unsupported } from '../errors.ts';
 import { readHead } from '../volume/open.ts';
 import { readSlot } from './slot.ts';
-import { betterThan, guessAlone, misfit } from './superblock-guess.ts';
+import { betterThan, guessAlone, misfit, withUuidOfHeaders } from './superblock-guess.ts';
 
 /** Image size to verify with: whether the image was cut short is another question. */
 const ANY_SIZE = 2 ** 53;
@@ -147,7 +147,7 @@ export function findSuperblock(device: Device, progress?: (done: number, total: 
   if (primary.verifies) return finish(device, bytes, head, differences(head, best.copy.bytes));
   const what = `the primary superblock was written again from the copy in AG ${best.copy.ag} (${best.count} agree)`;
   // The only one left may be damaged as well.
-  const better = best.count === 1 ? betterThan(device, finish(device, bytes, head, []).sector) : undefined;
+  const better = best.count === 1 ? withUuidOfHeaders(device, finish(device, bytes, head, []).sector) : undefined;
   return finish(device, better?.sector ?? bytes, head, [what, ...(better?.changes ?? [])]);
 }
 

@@ -114,8 +114,8 @@ export function repairAndCompare(
   }
 }
 
-/** Whose bytes a damage may cost: the object's whose structure it is. */
-function mayLose({ structure, kind, spec }: DamageCase): ((held: Held) => boolean) | undefined {
+/** Whose bytes a damage may cost: the object's whose structure it is. Undefined: nobody's. */
+export function mayLose({ structure, kind, spec }: DamageCase): ((held: Held) => boolean) | undefined {
   // A block of data and its checksum contradict one another, and nobody knows which is right: neither is read any more.
   if (structure === 'csumbt' && kind === 'recs[].crcs[]') return () => true;
   if (REDUNDANT.test(structure)) return undefined;

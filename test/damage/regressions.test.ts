@@ -211,10 +211,10 @@ it('a block of a directory whose first part is a hole is found, and mended', () 
   expect(failures).toEqual([]);
 });
 
-it.each(['uuid', 'featuresRoCompat'])('no primary superblock, and the only copy has another %s', (field) => {
+it('no primary superblock, and the only copy has another uuid', () => {
   const device = new OverlayDevice(image.device);
   damage(device, image.geometry, { place: superblock(0), field: 'magicnum', verb: 'sub', crc: 'fix' });
-  damage(device, image.geometry, { place: superblock(1), field, verb: 'sub', crc: 'fix' });
+  damage(device, image.geometry, { place: superblock(1), field: 'uuid', verb: 'sub', crc: 'fix' });
   const failures: string[] = [];
   const kept = repairAndCompare(image, device, failures, undefined);
   expect(failures).toEqual([]);
