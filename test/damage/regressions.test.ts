@@ -221,3 +221,18 @@ it('no primary superblock, and the only copy has another uuid', () => {
   const before = contentBefore(image);
   expect(kept).toEqual(compareContent(before, before));
 });
+
+it.each(['add', 'sub'] as const)(
+  'blocks of a directory of several fs blocks go home over their own place (%s)',
+  (verb) => {
+    const small = damageImage('xfs-1k');
+    const device = new OverlayDevice(small.device);
+    const place: Place = { kind: 'inode', inode: small.inodes.get('/leaf')! };
+    damage(device, small.geometry, { place, field: 'extents[1].startBlock', verb, crc: 'fix' });
+    const failures: string[] = [];
+    const kept = repairAndCompare(small, device, failures, undefined);
+    expect(failures).toEqual([]);
+    const before = contentBefore(small);
+    expect(kept).toEqual(compareContent(before, before));
+  },
+);

@@ -16,9 +16,12 @@ import { RMAP_ATTR_FORK } from '../../../formats/btree-blocks.ts';
 import { blocksIn, type Evidence } from './evidence.ts';
 import type { Move, Moves } from './moves.ts';
 import { type Home, isTreeBlock } from './register.ts';
+import type { PlacedRange } from './self.ts';
 import { unregisteredMoves } from './unregistered.ts';
 
 interface Candidate extends Move {
+  /** All of the claim that has its home there in one piece. */
+  readonly range: PlacedRange;
   /** Rows that claim a part of the home. */
   readonly occupants: readonly { ag: number; row: number; from: number; to: number }[];
   isValid: boolean;
@@ -126,6 +129,7 @@ class HomeFinder {
         home: geometry.fsBlock(homeAg, at),
         proof: 'register',
         unwritten: unwritten && this.#evidence.checksums(geometry.fsBlock(homeAg, at), 1).known === 0,
+        range: { fileBlock: evidence.table(ag).fileBlock(row) + skip, count, fsBlock: home },
         occupants,
         isValid: true,
         isNeeded: false,
@@ -157,7 +161,7 @@ class HomeFinder {
   }
 
   /** Invariant 3; data says nothing of itself. */
-  #describesItself({ ag, row, agBlock, blockCount, home }: Candidate): boolean {
+  #describesItself({ ag, row, agBlock, blockCount, home, range }: Candidate): boolean {
     const { self, geometry } = this.#evidence;
     const kind = this.#evidence.kind(ag, row);
     if (kind === 'data') return true;
@@ -167,7 +171,7 @@ class HomeFinder {
       const fileBlock = table.fileBlock(row) + (agBlock + i - table.start[row]!);
       if (self.proves({ kind, inode, fileBlock, ag, agBlock: agBlock + i })) return false;
       const there = { ag: geometry.agOfFsBlock(home + i), agBlock: geometry.agBlockOfFsBlock(home + i) };
-      if (!self.proves({ kind, inode, fileBlock, ...there })) return false;
+      if (!self.proves({ kind, inode, fileBlock, ...there }, range)) return false;
     }
     return true;
   }

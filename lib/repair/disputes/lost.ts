@@ -3,14 +3,13 @@
  * register can say so. Those that fit what claimants of disputes are missing are kept.
  */
 import { RMAP_OWNER } from '../../../formats/btree-blocks.ts';
-import { DIR_SPACE_BYTES } from '../../../formats/directory.ts';
 import { RunList } from '../../check/rows.ts';
 import { asSet, complement, coveredBy, subtract, unite } from '../groups/runs.ts';
 import type { KeptRange } from '../pending.ts';
 import { blocksIn, type Evidence } from './evidence.ts';
 import type { ClaimKind } from './kinds.ts';
 import type { Move } from './moves.ts';
-import type { DirectorySpace } from './self.ts';
+import { spaceOf } from './self.ts';
 
 /** Claims that lost their dispute, as far as it matters what they may be missing. */
 export class Losses {
@@ -155,11 +154,6 @@ export class LostMetadata {
     this.#runs = runs;
     return runs;
   }
-}
-
-function spaceOf(fileBlock: number, blockSize: number): DirectorySpace {
-  const space = Math.floor((fileBlock * blockSize) / DIR_SPACE_BYTES);
-  return space === 0 ? 'data' : space === 1 ? 'leaf' : 'free';
 }
 
 /** Neither claimed nor free nor a tree's; nothing where free space is not known. */

@@ -17,6 +17,7 @@ import {
   DIR_FREE_MAGIC,
   DIR_LEAF1_MAGIC,
   DIR_LEAFN_MAGIC,
+  DIR_SPACE_BYTES,
   DirDataHeader,
 } from '../../../formats/directory.ts';
 import type { Geometry } from '../../../formats/geometry.ts';
@@ -88,6 +89,13 @@ export interface SelfClaim {
   readonly agBlock: number;
 }
 
+/** A range of a fork, and where it is to be taken to stand. */
+export interface PlacedRange {
+  readonly fileBlock: number;
+  readonly count: number;
+  readonly fsBlock: number;
+}
+
 export class SelfDescriptions {
   readonly #plan: Device;
   readonly #geometry: Geometry;
@@ -105,15 +113,24 @@ export class SelfDescriptions {
     this.#view = new DataView(this.#block.buffer);
   }
 
-  /** In words what proves that a block is the claimant's; undefined when nothing does. */
-  proves(claim: SelfClaim): string | undefined {
-    const { ag, agBlock, kind, inode } = claim;
+  /**
+   * In words what proves that a block is the claimant's at this place; undefined when nothing does.
+   * @param range what else of the fork is taken to stand elsewhere than it does.
+   */
+  proves(claim: SelfClaim, range?: PlacedRange): string | undefined {
+    const { ag, agBlock, kind, inode, fileBlock } = claim;
     if (kind === 'data' || kind === 'ag-headers' || kind === 'log') return undefined;
     if (kind === 'inodes') return this.#inodes(ag, agBlock);
     const found = this.describe(ag, agBlock, kind);
     if (kind === 'ag-tree') return found && `a ${found.what}`;
-    if (found) return found.owner === inode ? `a ${found.what} of inode ${inode}` : undefined;
-    return this.#geometry.dirBlockBlocks > 1 || kind === 'symlink' ? this.#joined(claim) : undefined;
+    const { dirBlockBlocks, blockSize } = this.#geometry;
+    if (found) {
+      // A header in the middle of a block, or in another part of the fork, belongs to another place.
+      const isHere = kind !== 'directory' || fileBlock % dirBlockBlocks === 0;
+      const isSpace = found.space === undefined || found.space === spaceOf(fileBlock, blockSize);
+      return found.owner === inode && isHere && isSpace ? `a ${found.what} of inode ${inode}` : undefined;
+    }
+    return dirBlockBlocks > 1 || kind === 'symlink' ? this.#joined(claim, range) : undefined;
   }
 
   /** Does a block say that it is anybody's metadata? */
@@ -144,7 +161,7 @@ export class SelfDescriptions {
   }
 
   /** A block without a header of its own: the directory block or symlink extent that it is a part of. */
-  #joined({ kind, inode, fileBlock, ag, agBlock }: SelfClaim): string | undefined {
+  #joined({ kind, inode, fileBlock, ag, agBlock }: SelfClaim, range: PlacedRange | undefined): string | undefined {
     const geometry = this.#geometry;
     const extents = this.#extentsOf(inode, false);
     const at = extents.fileBlock.findIndex(
@@ -157,7 +174,10 @@ export class SelfDescriptions {
     const bytes = new Uint8Array(size * geometry.blockSize);
     let daddr = -1;
     for (let i = 0; i < size; i++) {
-      const from = first + i === fileBlock ? geometry.fsBlock(ag, agBlock) : blockOf(extents, first + i);
+      const block = first + i;
+      const into = range ? block - range.fileBlock : -1;
+      const elsewhere = range && into >= 0 && into < range.count ? range.fsBlock + into : blockOf(extents, block);
+      const from = block === fileBlock ? geometry.fsBlock(ag, agBlock) : elsewhere;
       if (from < 0) return undefined;
       if (i === 0) daddr = geometry.fsBlockToDaddr(from);
       if (!this.#read(geometry.agOfFsBlock(from), geometry.agBlockOfFsBlock(from))) return undefined;
@@ -216,6 +236,12 @@ function agTreeHeader(view: DataView, geometry: Geometry, daddr: number): SelfDe
     };
   }
   return undefined;
+}
+
+/** The part of a directory's fork that a block stands in. */
+export function spaceOf(fileBlock: number, blockSize: number): DirectorySpace {
+  const space = Math.floor((fileBlock * blockSize) / DIR_SPACE_BYTES);
+  return space === 0 ? 'data' : space === 1 ? 'leaf' : 'free';
 }
 
 /** fs block of a place of a fork, or -1. */
