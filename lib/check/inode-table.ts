@@ -29,6 +29,18 @@ export const STATE = {
 /** No index. */
 export const NONE = 0xffffffff;
 
+/** A hole mask without holes that end within a block: whoever has some inodes of a block has all of its own. */
+export function wholeBlockHoles(geometry: Geometry, holemask: number): number {
+  const bits = Math.min(CHUNK, geometry.inodesPerBlock) / 4;
+  if (bits <= 1) return holemask;
+  const all = 2 ** bits - 1;
+  let mask = holemask;
+  for (let bit = 0; bit < CHUNK / 4; bit += bits) {
+    if (((holemask >> bit) & all) !== all) mask &= ~(all << bit);
+  }
+  return mask;
+}
+
 /** Chunk records of one AG as the inode tree has them. */
 export class ChunkList {
   length = 0;

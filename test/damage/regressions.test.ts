@@ -236,3 +236,16 @@ it.each(['add', 'sub'] as const)(
     expect(kept).toEqual(compareContent(before, before));
   },
 );
+
+it('a hole in half a block of inodes is none: they are all there', () => {
+  const alone = damageImage('cadastre-1ag');
+  const device = new OverlayDevice(alone.device);
+  const tree: Place = { kind: 'btree', tree: 'inobt', ag: 0, children: [] };
+  damage(device, alone.geometry, { place: tree, field: 'recs[0].holemask', verb: 'first', crc: 'fix' });
+  expect(check(device).problems.map(({ rule }) => rule)).toContain('CHUNK_HALF_BLOCK');
+  const failures: string[] = [];
+  const kept = repairAndCompare(alone, device, failures, undefined);
+  expect(failures).toEqual([]);
+  const before = contentBefore(alone);
+  expect(kept).toEqual(compareContent(before, before));
+});

@@ -15,7 +15,7 @@ import {
 } from '../../../formats/btree-blocks.ts';
 import { SPECIAL } from '../claims.ts';
 import type { CheckContext } from '../context.ts';
-import { ChunkList } from '../inode-table.ts';
+import { ChunkList, wholeBlockHoles } from '../inode-table.ts';
 import type { ProblemPlace } from '../problems.ts';
 import { RunList } from '../rows.ts';
 import type { AgHeaders } from './ag-headers.ts';
@@ -303,6 +303,9 @@ class AgTreeObserver {
         bad(`records for all ${per} inodes of a block`, 'one is missing', 'CHUNK_BLOCK');
       }
       end = start + 64;
+      const wholeHoles = wholeBlockHoles(geometry, holemask);
+      if (wholeHoles !== holemask)
+        bad(`holes of whole blocks, ${wholeHoles}`, `hole mask ${holemask}`, 'CHUNK_HALF_BLOCK');
       const existing = 64 - 4 * bitCount(holemask);
       if (existing !== count || count === 0) {
         bad(`${existing} inodes for hole mask ${holemask}`, `${count} inodes`, 'CHUNK_COUNT');

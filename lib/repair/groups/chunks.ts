@@ -13,7 +13,7 @@ import type { Geometry } from '../../../formats/geometry.ts';
 import type { CheckResult } from '../../check/check.ts';
 import { freeExtents } from '../../check/compare/counters.ts';
 import { AG_DAMAGE, INODE_DAMAGE } from '../../check/damaged.ts';
-import { CHUNK, ChunkList, NONE } from '../../check/inode-table.ts';
+import { CHUNK, ChunkList, NONE, wholeBlockHoles } from '../../check/inode-table.ts';
 import type { AgTrees } from '../../check/observe/ag-trees.ts';
 import type { ProblemCode } from '../../check/problem-table.ts';
 import { RunList } from '../../check/rows.ts';
@@ -172,6 +172,7 @@ class AgChunks {
     const start = chunks.start[chunk]!;
     let holemask = chunks.holemask[chunk]!;
     if (isSuspect) {
+      holemask = wholeBlockHoles(this.#geometry, holemask);
       const { report } = this.#state;
       if (this.#look.look(this.#ag, start, holemask) === 0 && !this.#isFirst(start)) {
         const text = `inode chunk at inode ${this.#geometry.inodeNumber(this.#ag, start)} dropped: no inode is there`;
