@@ -249,3 +249,15 @@ it('a hole in half a block of inodes is none: they are all there', () => {
   const before = contentBefore(alone);
   expect(kept).toEqual(compareContent(before, before));
 });
+
+it('a parent pointer that is none any more is written as the entry is', () => {
+  const pointed = damageImage('xfs-parent');
+  const device = new OverlayDevice(pointed.device);
+  const place: Place = { kind: 'inode', inode: pointed.inodes.get('/few-pieces')! };
+  damage(device, pointed.geometry, { place, field: 'attr.entries[0].namelen', verb: 'sub', crc: 'fix' });
+  const failures: string[] = [];
+  const kept = repairAndCompare(pointed, device, failures, undefined);
+  expect(failures).toEqual([]);
+  const before = contentBefore(pointed);
+  expect(kept).toEqual(compareContent(before, before));
+});

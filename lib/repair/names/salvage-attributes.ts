@@ -15,6 +15,7 @@ import {
   AttrRemote,
   AttrRemoteHeader,
   attrHash,
+  decodeParent,
   localRecordBytes,
   MAX_ATTR_VALUE,
   remoteBlocks,
@@ -213,7 +214,8 @@ class BlocksSalvage {
       this.#lose(name, 'its namespace is damaged');
       return;
     }
-    if ((flags & ATTR.PARENT) !== 0 && (value.length !== 12 || !this.#shop.geometry.features.parent)) return;
+    // Parent pointers are written as the entries are: none is lost.
+    if ((flags & ATTR.PARENT) !== 0 && (!this.#shop.geometry.features.parent || !decodeParent(value))) return;
     const key = `${flags}:${String.fromCharCode(...name)}:${(flags & ATTR.PARENT) !== 0 ? value.join() : ''}`;
     if (this.#seen.has(key)) {
       this.#lose(name, 'there are two of that name');

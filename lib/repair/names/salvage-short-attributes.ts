@@ -2,12 +2,17 @@
  * Attributes of a damaged shortform. Entries follow each other by their lengths alone; total and count must come out.
  * When one length is wrong, the entries before it and those behind it can still be told, and often the one itself.
  */
-import { ATTR, ATTR_NAMESPACE_MASK, AttrShortEntry, AttrShortHeader } from '../../../formats/attribute.ts';
+import {
+  ATTR,
+  ATTR_NAMESPACE_MASK,
+  AttrShortEntry,
+  AttrShortHeader,
+  decodeParent,
+} from '../../../formats/attribute.ts';
 import { showPath } from '../../volume/path.ts';
 import type { AttributeEntry } from '../../xattr/build.ts';
 
 const HEAD = AttrShortEntry.size;
-const PARENT_BYTES = 12;
 
 interface Piece {
   readonly at: number;
@@ -30,8 +35,10 @@ export function salvageShortAttributes(view: DataView): { entries: AttributeEntr
     const namespace = namespaceOf(flags, name);
     const isParent = namespace !== undefined && (namespace & ATTR.PARENT) !== 0;
     const isPossible = namespace !== undefined && !name.includes(0);
-    if (!isPossible || (isParent && valueLength !== PARENT_BYTES)) {
-      lost.push(`attribute "${showPath(name)}": its ${isPossible ? 'value' : 'namespace or name'} is damaged`);
+    // Parent pointers are written as the entries are: none is lost.
+    if (isParent && decodeParent(value) === undefined) continue;
+    if (!isPossible) {
+      lost.push(`attribute "${showPath(name)}": its namespace or name is damaged`);
     } else if (!entries.some((other) => other.flags === namespace && !isParent && same(other.name, name))) {
       entries.push({ flags: namespace, name, value });
     }
