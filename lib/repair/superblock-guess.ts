@@ -5,6 +5,7 @@
 import { AGF_MAGIC, Agf } from '../../formats/ag-headers.ts';
 import { sealCrc } from '../../formats/checksum.ts';
 import { DIALECTS } from '../../formats/dialect.ts';
+import { MODE, S_IFMT } from '../../formats/inode.ts';
 import { LOG_BB, LOG_RECORD_MAGIC, LogRecordHeader } from '../../formats/log.ts';
 import {
   FEATURES2_REQUIRED,
@@ -21,7 +22,10 @@ import {
   type SuperblockView,
   verifySuperblock,
 } from '../../formats/superblock-verify.ts';
-import { check } from '../check/check.ts';
+import { check, type Observed } from '../check/check.ts';
+import { INODE_DAMAGE } from '../check/damaged.ts';
+import { NONE, STATE } from '../check/inode-table.ts';
+import type { ProblemCode } from '../check/problem-table.ts';
 import type { Device } from '../device/device.ts';
 import { CadastreError } from '../errors.ts';
 import { PlanDevice } from './plan-device.ts';
@@ -47,6 +51,12 @@ const SUSPICIOUS = 8;
 const CLEARLY = 4;
 /** Counts for so many problems: no AG header stands where it should. */
 const NOWHERE = 1e6;
+/** Problems that one inode can have many of, and what it counts for instead. */
+const OF_ONE_INODE: readonly ProblemCode[] = ['DIRECTORY_BLOCK', 'DIRECTORY_INDEX', 'ATTRIBUTES_BAD', 'EXTENT_BAD'];
+const CONTENT = INODE_DAMAGE.directory | INODE_DAMAGE.attributes | INODE_DAMAGE.fork;
+const INODE_COUNTS = 4;
+/** So many when there is no root directory: without it few inodes are in the way of anything. */
+const ROOTLESS = 1e5;
 /** Where a log is looked for. */
 const LOG_SEARCH_BYTES = 64 << 20;
 const CHUNK = 1 << 20;
@@ -68,11 +78,21 @@ export function misfit(device: Device, primary: Uint8Array): number {
   const { dblocks, blocksize, sectsize } = sbOf(primary);
   plan.resize(dblocks * blocksize);
   plan.write(0, primary.subarray(0, sectsize));
-  const { observed, problemCount } = check(plan, { ignoreLog: true, maxProblems: 0 });
+  const { observed, problemCount, damaged } = check(plan, { ignoreLog: true, maxProblems: 0 });
   if (!observed) return Number.POSITIVE_INFINITY;
+  let score = problemCount;
+  // One damaged directory can have more problems than all that a wrong field leaves to be found.
+  for (const code of OF_ONE_INODE) score -= damaged.codes.get(code) ?? 0;
+  for (const bits of damaged.inodes.values()) if ((bits & CONTENT) !== 0) score += INODE_COUNTS;
   // Where nothing is found there is not much to find fault with.
   const isAnywhere = observed.headers.some(({ agf, agi }) => agf || agi);
-  return problemCount + (isAnywhere ? 0 : NOWHERE);
+  return score + (isAnywhere ? 0 : NOWHERE) + (hasRoot(observed) ? 0 : ROOTLESS);
+}
+
+/** The root directory is where the superblock says. */
+function hasRoot({ context, inodes }: Observed): boolean {
+  const index = inodes.indexOf(context.geometry.rootInode);
+  return index !== NONE && (inodes.state[index]! & STATE.used) !== 0 && (inodes.mode[index]! & S_IFMT) === MODE.DIR;
 }
 
 /** A primary that breaks rules, with the one field changed that makes most of the image fit it. */

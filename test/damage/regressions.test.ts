@@ -261,3 +261,16 @@ it('a parent pointer that is none any more is written as the entry is', () => {
   const before = contentBefore(pointed);
   expect(kept).toEqual(compareContent(before, before));
 });
+
+it('a superblock without a copy is not guessed to be another because a directory has many problems', () => {
+  const alone = damageImage('xfs-1ag');
+  const device = new OverlayDevice(alone.device);
+  damage(device, alone.geometry, { place: superblock(0), field: 'rbmino', verb: 'sub', crc: 'keep' });
+  const index: Place = { kind: 'dir', inode: alone.inodes.get('/node')!, fileBlock: 8388608 };
+  damage(device, alone.geometry, { place: index, field: 'count', verb: 'sub', crc: 'keep' });
+  const failures: string[] = [];
+  const kept = repairAndCompare(alone, device, failures, undefined);
+  expect(failures).toEqual([]);
+  const before = contentBefore(alone);
+  expect(kept).toEqual(compareContent(before, before));
+});
