@@ -2,7 +2,7 @@
  * A superblock that has no copy to be compared with: an image of one AG, or one whose copies are gone as well. One field at
  * a time is taken to be damaged and replaced by what it could have been; what verifies then is judged by a check of the image.
  */
-import { AGF_MAGIC, Agf } from '../../formats/ag-headers.ts';
+import { AGF_MAGIC, AGI_MAGIC, Agf, Agi } from '../../formats/ag-headers.ts';
 import { sealCrc } from '../../formats/checksum.ts';
 import { DIALECTS } from '../../formats/dialect.ts';
 import { MODE, S_IFMT } from '../../formats/inode.ts';
@@ -98,7 +98,7 @@ function hasRoot({ context, inodes }: Observed): boolean {
 /** A primary that breaks rules, with the one field changed that makes most of the image fit it. */
 export function guessAlone(device: Device, head: Uint8Array): Guess | undefined {
   if (head.length < MIN_SECTOR || isEmpty(head)) return undefined;
-  const variations = [...uuids(device, head), ...sizes(device, head), ...flags(head)];
+  const variations = [...uuids(device, head), ...sizes(device, head), ...flags(device, head)];
   return best(device, head, [['its checksum', () => {}], ...variations]);
 }
 
@@ -107,7 +107,11 @@ export function betterThan(device: Device, head: Uint8Array): Guess | undefined 
   const now = misfit(device, head);
   const isOdd = verifySuperblock(head, ANY_SIZE).minor.some(({ field }) => TELLING.has(field));
   if (now < SUSPICIOUS && !isOdd) return undefined;
-  const guess = best(device, head, [...uuids(device, head), ...flags(head), ...(isOdd ? logLengths(head) : [])]);
+  const guess = best(device, head, [
+    ...uuids(device, head),
+    ...flags(device, head),
+    ...(isOdd ? logLengths(head) : []),
+  ]);
   return guess && misfit(device, guess.sector) * CLEARLY <= now ? guess : undefined;
 }
 
@@ -209,8 +213,33 @@ function sizes(device: Device, head: Uint8Array): Variation[] {
   return out;
 }
 
+/** Features that show in the headers of AG 0: where the root and the height of their tree are, and in which header. */
+const TREES: readonly (readonly [bit: number, header: 'agf' | 'agi', root: number, level: number])[] = [
+  [RO_COMPAT.FINOBT, 'agi', Agi.offsets.freeRoot, Agi.offsets.freeLevel],
+  [RO_COMPAT.RMAPBT, 'agf', Agf.offsets.rmapRoot, Agf.offsets.rmapLevel],
+  [RO_COMPAT.REFLINK, 'agf', Agf.offsets.refcountRoot, Agf.offsets.refcountLevel],
+];
+
+/**
+ * Tells whether the headers of AG 0 have exactly the trees that these features have. Without it a damaged tree would be mended by
+ * taking its feature away. Headers that are not there tell nothing.
+ */
+function treesOfHeaders(device: Device, sectorSize: number): (roCompat: number) => boolean {
+  const agf = viewOf(new Uint8Array(MIN_SECTOR));
+  const agi = viewOf(new Uint8Array(MIN_SECTOR));
+  const isAgf = read(device, sectorSize, new Uint8Array(agf.buffer)) && agf.getUint32(0) === AGF_MAGIC;
+  const isAgi = read(device, 2 * sectorSize, new Uint8Array(agi.buffer)) && agi.getUint32(0) === AGI_MAGIC;
+  return (roCompat) =>
+    TREES.every(([bit, header, root, level]) => {
+      if (!(header === 'agf' ? isAgf : isAgi)) return true;
+      const view = header === 'agf' ? agf : agi;
+      const has = (offset: number): boolean => view.getUint32(offset) !== 0;
+      return (roCompat & bit) === 0 ? !has(root) && !has(level) : has(root) && has(level);
+    });
+}
+
 /** Everything that says what things mean. */
-function flags(head: Uint8Array): Variation[] {
+function flags(device: Device, head: Uint8Array): Variation[] {
   const sb = sbOf(head);
   const out: Variation[] = [];
   for (const { magic } of DIALECTS) out.push(['magicnum', (to) => Object.assign(to, { magicnum: magic })]);
@@ -237,11 +266,17 @@ function flags(head: Uint8Array): Variation[] {
     'featuresIncompat',
     (to) => Object.assign(to, { featuresIncompat: bits >>> 0 }),
   ];
-  out.push(withRo(ro | requiredRoCompat), withIncompat(incompat | requiredIncompat));
-  for (const bit of Object.values(RO_COMPAT)) out.push(withRo(ro ^ bit));
-  // Several bits at once, as a field that was zeroed or filled lacks or has them.
+  const hasTrees = treesOfHeaders(device, sb.sectsize);
   const { FINOBT, RMAPBT, REFLINK, INOBTCNT } = RO_COMPAT;
-  for (const bits of [FINOBT | REFLINK | INOBTCNT, FINOBT | REFLINK | INOBTCNT | RMAPBT]) out.push(withRo(bits));
+  const words = [
+    ro | requiredRoCompat,
+    ...Object.values(RO_COMPAT).map((bit) => ro ^ bit),
+    // Several bits at once, as a field that was zeroed or filled lacks or has them.
+    FINOBT | REFLINK | INOBTCNT,
+    FINOBT | REFLINK | INOBTCNT | RMAPBT,
+  ];
+  for (const bits of words) if (hasTrees(bits)) out.push(withRo(bits));
+  out.push(withIncompat(incompat | requiredIncompat));
   const { FTYPE, SPINODES, BIGTIME, NREXT64 } = INCOMPAT;
   for (const bit of [FTYPE, SPINODES, BIGTIME, NREXT64]) out.push(withIncompat(incompat ^ bit));
   for (const bits of [FTYPE | SPINODES | BIGTIME, FTYPE | SPINODES | BIGTIME | NREXT64]) {

@@ -51,7 +51,7 @@ export function judge(each: DamageCase, withRepair: boolean): Judged | undefined
   const failures: string[] = [];
   const result = check(device, CHECK);
   if (result.clean && whyUnvalidated(each, change) === undefined) failures.push(missedLine(each, change));
-  const isRefused = withRepair && mayRefuse(each) && isUnsupported(device);
+  const isRefused = withRepair && isRightlyRefused(device, [each]);
   const kept =
     withRepair && !result.clean && !isRefused
       ? repairAndCompare(each.image, device, failures, mayLose(each))
@@ -64,6 +64,10 @@ export function judge(each: DamageCase, withRepair: boolean): Judged | undefined
 /** Features that we do not know, in a superblock with a right CRC and without a copy: xfs_repair refuses them as well. */
 const mayRefuse = ({ image, spec: { place, crc, field } }: DamageCase): boolean =>
   place.kind === 'superblock' && image.geometry.agCount === 1 && crc === 'fix' && /^features/.test(field);
+
+/** Is this image refused, and may it be after such damage? */
+export const isRightlyRefused = (device: Device, cases: readonly DamageCase[]): boolean =>
+  cases.some(mayRefuse) && isUnsupported(device);
 
 function isUnsupported(device: Device): boolean {
   try {

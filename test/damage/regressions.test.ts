@@ -274,3 +274,17 @@ it('a superblock without a copy is not guessed to be another because a directory
   const before = contentBefore(alone);
   expect(kept).toEqual(compareContent(before, before));
 });
+
+it('a superblock without a copy keeps the feature of a tree that is damaged', () => {
+  const alone = damageImage('xfs-1ag');
+  const device = new OverlayDevice(alone.device);
+  const header: Place = { kind: 'agi', ag: 0 };
+  damage(device, alone.geometry, { place: header, field: 'freeLevel', verb: 'first', crc: 'keep' });
+  const file: Place = { kind: 'inode', inode: alone.inodes.get('/leaf-attributes')! };
+  damage(device, alone.geometry, { place: file, field: 'anextents', verb: 'zero', crc: 'fix' });
+  const failures: string[] = [];
+  const kept = repairAndCompare(alone, device, failures, undefined);
+  expect(failures).toEqual([]);
+  const before = contentBefore(alone);
+  expect(kept).toEqual(compareContent(before, before));
+});
