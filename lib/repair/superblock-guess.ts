@@ -28,6 +28,7 @@ import { NONE, STATE } from '../check/inode-table.ts';
 import type { ProblemCode } from '../check/problem-table.ts';
 import type { Device } from '../device/device.ts';
 import { CadastreError } from '../errors.ts';
+import { turnBack } from './bit-rot.ts';
 import { PlanDevice } from './plan-device.ts';
 
 const ANY_SIZE = 2 ** 53;
@@ -67,6 +68,8 @@ export interface Guess {
   readonly sector: Uint8Array;
   /** What was changed, a line each. */
   readonly changes: readonly string[];
+  /** The checksum says so: nothing has to fit for it. */
+  readonly isProven: boolean;
 }
 
 type Change = (sb: SuperblockView) => void;
@@ -98,8 +101,30 @@ function hasRoot({ context, inodes }: Observed): boolean {
 /** A primary that breaks rules, with the one field changed that makes most of the image fit it. */
 export function guessAlone(device: Device, head: Uint8Array): Guess | undefined {
   if (head.length < MIN_SECTOR || isEmpty(head)) return undefined;
+  const told = toldByCrc(head);
+  if (told) return told;
   const variations = [...uuids(device, head), ...sizes(device, head), ...flags(device, head)];
   return best(device, head, [['its checksum', () => {}], ...variations]);
+}
+
+/** The small change that a wrong checksum gives away, undone. */
+function toldByCrc(head: Uint8Array): Guess | undefined {
+  for (let size = MIN_SECTOR; size <= head.length; size *= 2) {
+    const sector = head.slice(0, size);
+    const what = turnBack(sector, Superblock.offsets.crc, () => {
+      const { dialect, refusal, fatal } = verifySuperblock(sector, ANY_SIZE);
+      return (
+        dialect !== undefined &&
+        !refusal &&
+        fatal.every(({ code }) => code === 'BAD_CRC') &&
+        sbOf(sector).sectsize === size
+      );
+    });
+    if (what === undefined) continue;
+    sealCrc(sector, Superblock.offsets.crc);
+    return { sector, changes: [`what the checksum of the superblock told (${what}) was put back`], isProven: true };
+  }
+  return undefined;
 }
 
 /** Another primary, when the one that verifies fits the image badly, or contradicts itself where others decide. */
@@ -138,7 +163,8 @@ function best(device: Device, head: Uint8Array, variations: readonly Variation[]
     const problems = misfit(device, sector);
     if (problems >= least) continue;
     least = problems;
-    found = { sector, changes: [`the superblock has no copy to compare with: ${what} was taken to be damaged`] };
+    const told = `the superblock has no copy to compare with: ${what} was taken to be damaged`;
+    found = { sector, changes: [told], isProven: false };
     if (problems === 0) break;
   }
   return found;

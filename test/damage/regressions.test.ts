@@ -288,3 +288,29 @@ it('a superblock without a copy keeps the feature of a tree that is damaged', ()
   const before = contentBefore(alone);
   expect(kept).toEqual(compareContent(before, before));
 });
+
+it('an index that points past a name loses none', () => {
+  const device = new OverlayDevice(image.device);
+  const index: Place = { kind: 'dir', inode: image.inodes.get('/leaf')!, fileBlock: 8388608 };
+  damage(device, image.geometry, { place: index, field: 'entries[100].address', verb: 'middle', crc: 'fix' });
+  expect(check(device).clean).toBe(false);
+  expect(repair(new OverlayDevice(device), {}).losses).toEqual([]);
+  const failures: string[] = [];
+  const kept = repairAndCompare(image, device, failures, undefined);
+  expect(failures).toEqual([]);
+  const before = contentBefore(image);
+  expect(kept).toEqual(compareContent(before, before));
+});
+
+it('a realtime section that the checksum says is none', () => {
+  const alone = damageImage('cadastre-1ag');
+  const device = new OverlayDevice(alone.device);
+  damage(device, alone.geometry, { place: superblock(0), field: 'rblocks', verb: 'add', crc: 'keep' });
+  const index: Place = { kind: 'dir', inode: alone.inodes.get('/leaf')!, fileBlock: 8388608 };
+  damage(device, alone.geometry, { place: index, field: 'entries[100].address', verb: 'middle', crc: 'fix' });
+  const failures: string[] = [];
+  const kept = repairAndCompare(alone, device, failures, undefined);
+  expect(failures).toEqual([]);
+  const before = contentBefore(alone);
+  expect(kept).toEqual(compareContent(before, before));
+});

@@ -26,6 +26,8 @@ export class NameIndex {
   /** Ascending dataptrs, and the hash at each. */
   readonly #pointers: Uint32Array;
   readonly #hashes: Uint32Array;
+  /** 1 where the entry was found. */
+  readonly #found: Uint8Array;
 
   constructor(pairs: readonly number[], complete: boolean) {
     const count = pairs.length / 2;
@@ -33,8 +35,32 @@ export class NameIndex {
     const order = orderByHash(pointers, count);
     this.#pointers = pointers.map((_, i) => pointers[order[i]!]!);
     this.#hashes = this.#pointers.map((_, i) => pairs[2 * order[i]!]!);
+    this.#found = new Uint8Array(count);
     this.length = count;
     this.complete = complete;
+  }
+
+  /** Note that the entry at a dataptr was found. @returns false when the index has nothing there. */
+  found(pointer: number): boolean {
+    const i = this.#firstAt(pointer);
+    if (this.#pointers[i] !== pointer) return false;
+    this.#found[i] = 1;
+    return true;
+  }
+
+  /** Names that were not found where they should be. @param elsewhere hashes of those that the index does not know there. */
+  missing(elsewhere: readonly number[]): number {
+    const left = new Map<number, number>();
+    for (const hash of elsewhere) left.set(hash, (left.get(hash) ?? 0) + 1);
+    let count = 0;
+    for (let i = 0; i < this.length; i++) {
+      if (this.#found[i] === 1) continue;
+      const same = left.get(this.#hashes[i]!) ?? 0;
+      // The pointer was wrong, not the name.
+      if (same > 0) left.set(this.#hashes[i]!, same - 1);
+      else count++;
+    }
+    return count;
   }
 
   /** Hash of the name that stands at a dataptr, undefined when the index has nothing there. */

@@ -1,4 +1,5 @@
 /** Everything that is left of a damaged directory, whatever form it had. */
+import { nameHash, nameHashFolded } from '../../../formats/da.ts';
 import {
   DIR_BLOCK_MAGIC,
   DIR_DATA_MAGIC,
@@ -56,8 +57,8 @@ class BlocksSalvage {
   #blocks!: BlockSalvage;
   #parent: number | undefined;
   readonly #entries: FoundEntry[] = [];
-  /** Dataptrs in the index whose entries were found. */
-  #known = 0;
+  /** Hashes of entries that the index does not have where they stand. */
+  readonly #unindexed: number[] = [];
   /** The index has blocks of its own: it can tell whose the data blocks are. */
   readonly #indexApart: boolean;
   #foreign = 0;
@@ -79,12 +80,13 @@ class BlocksSalvage {
     const start = DIR_SPACE_BYTES / this.#shop.geometry.blockSize;
     this.#fork.forEach(0, start, (block) => this.#block(block));
     // The index also has "." and "..".
-    const missing = this.#index.length === 0 ? 0 : Math.max(0, this.#index.length - 2 - this.#known);
+    const missing = this.#index.length === 0 ? 0 : Math.max(0, this.#index.missing(this.#unindexed) - 2);
     return { parent: this.#parent, entries: this.#entries, missing, foreign: this.#foreign };
   }
 
   #block(block: RawBlock): void {
     const found: FoundEntry[] = [];
+    const pointers: number[] = [];
     let known = 0;
     const isFirst = block.fileBlock === 0;
     const area: DataBlock = {
@@ -96,6 +98,7 @@ class BlocksSalvage {
     };
     this.#blocks.run(area, (entry, pointer) => {
       found.push(entry);
+      pointers.push(pointer);
       if (this.#index.hashAt(pointer) !== undefined) known++;
     });
     if (this.#isForeign(block, known)) {
@@ -103,8 +106,11 @@ class BlocksSalvage {
       return;
     }
     if (isFirst) this.#readParent(block);
-    this.#known += known;
-    for (const entry of found) this.#entries.push(entry);
+    const hash = this.#shop.geometry.features.asciiCi ? nameHashFolded : nameHash;
+    found.forEach((entry, i) => {
+      this.#entries.push(entry);
+      if (!this.#index.found(pointers[i]!)) this.#unindexed.push(hash(entry.name));
+    });
   }
 
   /** Only a directory of one block has its index behind the entries. */
