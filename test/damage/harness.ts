@@ -61,20 +61,23 @@ export function judge(each: DamageCase, withRepair: boolean): Judged | undefined
   return { each, change, found: !result.clean, failures, kept, milliseconds };
 }
 
-/** Features that we do not know, in a superblock with a right CRC and without a copy: xfs_repair refuses them as well. */
-const mayRefuse = ({ image, spec: { place, crc, field } }: DamageCase): boolean =>
-  place.kind === 'superblock' && image.geometry.agCount === 1 && crc === 'fix' && /^features/.test(field);
+/** A superblock without a copy. */
+const isLone = ({ image, spec }: DamageCase): boolean =>
+  spec.place.kind === 'superblock' && image.geometry.agCount === 1;
+/** Features that we do not know, in such a superblock, with a right CRC: xfs_repair refuses them as well. */
+const hasStrangeFeatures = (each: DamageCase): boolean =>
+  isLone(each) && each.spec.crc === 'fix' && /^features/.test(each.spec.field);
 
-/** Is this image refused, and may it be after such damage? */
-export const isRightlyRefused = (device: Device, cases: readonly DamageCase[]): boolean =>
-  cases.some(mayRefuse) && isUnsupported(device);
-
-function isUnsupported(device: Device): boolean {
+/** Is this image refused, and may it be after such damage? Of two wrong fields in the only superblock each hides the other. */
+export function isRightlyRefused(device: Device, cases: readonly DamageCase[]): boolean {
+  const isHidden = cases.filter(isLone).length > 1;
+  if (!isHidden && !cases.some(hasStrangeFeatures)) return false;
   try {
     repair(device, { dryRun: true });
     return false;
   } catch (error) {
-    return error instanceof CadastreError && error.family === 'unsupported';
+    if (!(error instanceof CadastreError)) throw error;
+    return error.family === 'unsupported' || (isHidden && error.code === 'NO_SUPERBLOCK');
   }
 }
 
