@@ -14,7 +14,7 @@ import { damageImage, IMAGE_NAMES, RARE_NAMES } from './image.ts';
 
 const isFull = process.env.FULL === '1';
 const seed = Number(process.env.CADASTRE_SEED ?? Math.floor(Date.now() / 86_400_000));
-const PAIRS = Number(process.env.CADASTRE_PAIRS ?? (isFull ? 300 : 10));
+const PAIRS = Number(process.env.CADASTRE_PAIRS ?? (isFull ? 300 : 6));
 
 const GONE = ['lost-rmap-roots', 'lost-refcount-roots', 'lost-agf', 'lost-free-space-leaf'];
 const DISPUTES = Object.keys(SCENES).filter((scene) => /^(cross-link|self-collision|file-over|attr-over)/.test(scene));
