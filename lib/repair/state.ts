@@ -53,8 +53,7 @@ export class RepairState {
   readonly first: CheckResult;
   readonly #pending = new Map<string, PendingFork>();
   readonly #kept: KeptRange[] = [];
-  /** Forks that whoever was asked wants left as they are. */
-  readonly leftForks = new ForkSet();
+  readonly #left = new Set<string>();
   /** AGs whose headers and trees stage 4 must rebuild whatever the first check said of them. */
   readonly dirtyAgs = new Set<number>();
   #chunks: readonly ChunkList[] | undefined;
@@ -100,6 +99,14 @@ export class RepairState {
     this.#observed = undefined;
     const { extents } = fork;
     for (let i = 0; i < extents.length; i++) this.#exclude(extents.startBlock[i]!, extents.blockCount[i]!);
+  }
+
+  /** Whoever was asked wants this fork left as it is: no stage asks again. */
+  leaveFork(inode: number, attr: boolean): void {
+    this.#left.add(key(inode, attr));
+  }
+  isLeft(inode: number, attr: boolean): boolean {
+    return this.#left.has(key(inode, attr));
   }
 
   /** Stage 3 has written all of them. */
@@ -175,17 +182,6 @@ export class RepairState {
   #exclude(fsBlock: number, blockCount: number): void {
     const { geometry } = this;
     this.#free?.exclude(geometry.agOfFsBlock(fsBlock), geometry.agBlockOfFsBlock(fsBlock), blockCount);
-  }
-}
-
-class ForkSet {
-  readonly #keys = new Set<string>();
-
-  add(inode: number, attr: boolean): void {
-    this.#keys.add(key(inode, attr));
-  }
-  has(inode: number, attr: boolean): boolean {
-    return this.#keys.has(key(inode, attr));
   }
 }
 

@@ -68,8 +68,8 @@ export interface Guess {
   readonly sector: Uint8Array;
   /** What was changed, a line each. */
   readonly changes: readonly string[];
-  /** The checksum says so: nothing has to fit for it. */
-  readonly isProven: boolean;
+  /** What still speaks against it (see `misfit`); 0 when the checksum itself tells the change. */
+  readonly misfit: number;
 }
 
 type Change = (sb: SuperblockView) => void;
@@ -122,7 +122,7 @@ function toldByCrc(head: Uint8Array): Guess | undefined {
     });
     if (what === undefined) continue;
     sealCrc(sector, Superblock.offsets.crc);
-    return { sector, changes: [`what the checksum of the superblock told (${what}) was put back`], isProven: true };
+    return { sector, changes: [`what the checksum of the superblock told (${what}) was put back`], misfit: 0 };
   }
   return undefined;
 }
@@ -137,14 +137,14 @@ export function betterThan(device: Device, head: Uint8Array): Guess | undefined 
     ...flags(device, head),
     ...(isOdd ? logLengths(head) : []),
   ]);
-  return guess && misfit(device, guess.sector) * CLEARLY <= now ? guess : undefined;
+  return guess && guess.misfit * CLEARLY <= now ? guess : undefined;
 }
 
 /** A primary that fits nothing in the image, with the uuid that the headers of AG 0 carry, if that makes it fit. */
 export function withUuidOfHeaders(device: Device, head: Uint8Array): Guess | undefined {
   if (misfit(device, head) < NOWHERE) return undefined;
   const guess = best(device, head, uuids(device, head));
-  return guess && misfit(device, guess.sector) < NOWHERE ? guess : undefined;
+  return guess && guess.misfit < NOWHERE ? guess : undefined;
 }
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -164,7 +164,7 @@ function best(device: Device, head: Uint8Array, variations: readonly Variation[]
     if (problems >= least) continue;
     least = problems;
     const told = `the superblock has no copy to compare with: ${what} was taken to be damaged`;
-    found = { sector, changes: [told], isProven: false };
+    found = { sector, changes: [told], misfit: problems };
     if (problems === 0) break;
   }
   return found;
@@ -196,9 +196,9 @@ function settle(head: Uint8Array, change: Change): Uint8Array | undefined {
 
 /** The uuid that the headers of AG 0 carry. */
 function uuids(device: Device, head: Uint8Array): Variation[] {
-  const bytes = new Uint8Array(MIN_SECTOR);
-  if (!read(device, sbOf(head).sectsize, bytes) || viewOf(bytes).getUint32(0) !== AGF_MAGIC) return [];
-  const { uuid } = Agf.at(viewOf(bytes));
+  const agf = headerAt(device, sbOf(head).sectsize, AGF_MAGIC);
+  if (!agf) return [];
+  const { uuid } = Agf.at(agf);
   const none = new Uint8Array(uuid.length);
   return [
     [
@@ -251,14 +251,14 @@ const TREES: readonly (readonly [bit: number, header: 'agf' | 'agi', root: numbe
  * taking its feature away. Headers that are not there tell nothing.
  */
 function treesOfHeaders(device: Device, sectorSize: number): (roCompat: number) => boolean {
-  const agf = viewOf(new Uint8Array(MIN_SECTOR));
-  const agi = viewOf(new Uint8Array(MIN_SECTOR));
-  const isAgf = read(device, sectorSize, new Uint8Array(agf.buffer)) && agf.getUint32(0) === AGF_MAGIC;
-  const isAgi = read(device, 2 * sectorSize, new Uint8Array(agi.buffer)) && agi.getUint32(0) === AGI_MAGIC;
+  const headers = {
+    agf: headerAt(device, sectorSize, AGF_MAGIC),
+    agi: headerAt(device, 2 * sectorSize, AGI_MAGIC),
+  };
   return (roCompat) =>
     TREES.every(([bit, header, root, level]) => {
-      if (!(header === 'agf' ? isAgf : isAgi)) return true;
-      const view = header === 'agf' ? agf : agi;
+      const view = headers[header];
+      if (!view) return true;
       const has = (offset: number): boolean => view.getUint32(offset) !== 0;
       return (roCompat & bit) === 0 ? !has(root) && !has(level) : has(root) && has(level);
     });
@@ -313,10 +313,8 @@ function flags(device: Device, head: Uint8Array): Variation[] {
 
 /** Length of AG 0 by its AGF. */
 function agLength(device: Device, sb: SuperblockView): number {
-  const bytes = new Uint8Array(MIN_SECTOR);
-  if (!read(device, sb.sectsize, bytes)) return 0;
-  const view = viewOf(bytes);
-  return view.getUint32(0) === AGF_MAGIC ? Agf.at(view).length : 0;
+  const agf = headerAt(device, sb.sectsize, AGF_MAGIC);
+  return agf ? Agf.at(agf).length : 0;
 }
 
 /** First block of the log in AG 0: each record says how far behind it stands. */
@@ -353,6 +351,13 @@ function logLengths(head: Uint8Array): Variation[] {
     if (Number.isInteger(count)) out.push(['logblocks', (to) => Object.assign(to, { logblocks: count })]);
   }
   return out;
+}
+
+/** The header sector of AG 0 at a byte, if it can be read and has its magic. */
+function headerAt(device: Device, offset: number, magic: number): DataView | undefined {
+  const bytes = new Uint8Array(MIN_SECTOR);
+  const view = viewOf(bytes);
+  return read(device, offset, bytes) && view.getUint32(0) === magic ? view : undefined;
 }
 
 function read(device: Device, offset: number, into: Uint8Array): boolean {

@@ -118,7 +118,7 @@ export function findSuperblock(device: Device, progress?: (done: number, total: 
     const isMeant = refusal && !VERSIONS.has(refusal.code) && (isSealed(head) || refusal.code === 'REALTIME');
     if (isMeant && !NUMBERS.has(refusal.code)) throw refused(refusal);
     const guess = guessAlone(device, head);
-    if (guess && !guess.isProven && isMeant && misfit(device, guess.sector) > 0) throw refused(refusal);
+    if (guess && isMeant && guess.misfit > 0) throw refused(refusal);
     if (guess) return finish(device, guess.sector, head, guess.changes);
     for (const copy of broken) {
       const from = guessAlone(device, copy);

@@ -14,6 +14,15 @@ export interface Held {
   readonly attributes: string;
 }
 
+/** All bytes of a file, by path or inode number. */
+export function bytesOf(device: Device, file: string | number): Uint8Array {
+  const volume = Volume.open(device);
+  const inode = typeof file === 'string' ? volume.resolve(file) : volume.inode(file);
+  const bytes = new Uint8Array(inode.size);
+  volume.fileReader(inode).read(0, bytes);
+  return bytes;
+}
+
 /** Longest file that is read: a damaged size may say anything. */
 const MOST_BYTES = 64 << 20;
 

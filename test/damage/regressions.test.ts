@@ -10,9 +10,9 @@ import type { Place } from '../../lib/damage/place.ts';
 import type { Device } from '../../lib/device/device.ts';
 import { OverlayDevice } from '../../lib/device/overlay.ts';
 import { repair } from '../../lib/repair/repair.ts';
-import { compareContent } from './content.ts';
+import { compareContent, type Kept } from './content.ts';
 import { contentBefore, repairAndCompare } from './harness.ts';
-import { damageImage } from './image.ts';
+import { type DamageImage, damageImage } from './image.ts';
 
 const image = damageImage('xfs');
 const inode = (path: string): Place => ({ kind: 'inode', inode: image.inodes.get(path)! });
@@ -55,6 +55,20 @@ const CASES: readonly (readonly [what: string, place: Place, field: string, verb
   ['a copy from mkfs that knows of quota', superblock(1), 'qflags', 'add'],
 ];
 
+/** Repaired, clean, idle the second time, and nobody's bytes gone. */
+function expectMended(of: DamageImage, device: Device): Kept | undefined {
+  const failures: string[] = [];
+  const kept = repairAndCompare(of, device, failures, undefined);
+  expect(failures).toEqual([]);
+  return kept;
+}
+
+/** All that, and no name or attribute gone either. */
+function expectAllKept(of: DamageImage, device: Device): void {
+  const before = contentBefore(of);
+  expect(expectMended(of, device)).toEqual(compareContent(before, before));
+}
+
 it.each(CASES)('%s', (_what, place, field, verb) => {
   const device = new OverlayDevice(image.device);
   const change = damage(device, image.geometry, { place, field, verb, crc: 'fix' });
@@ -62,20 +76,14 @@ it.each(CASES)('%s', (_what, place, field, verb) => {
   expect(check(device).clean).toBe(false);
   const { losses } = repair(new OverlayDevice(device), {});
   expect(losses).toEqual([]);
-  const failures: string[] = [];
-  const kept = repairAndCompare(image, device, failures, undefined);
-  expect(failures).toEqual([]);
-  const before = contentBefore(image);
-  expect(kept).toEqual(compareContent(before, before));
+  expectAllKept(image, device);
 });
 
 it('a superblock whose CRC is wrong is not believed in its other fields either', () => {
   const device = new OverlayDevice(image.device);
   damage(device, image.geometry, { place: superblock(0), field: 'logblocks', verb: 'zero', crc: 'keep' });
   expect(check(device).problems.map(({ where }) => where.field)).toEqual(['crc', 'logblocks']);
-  const failures: string[] = [];
-  repairAndCompare(image, device, failures, undefined);
-  expect(failures).toEqual([]);
+  expectMended(image, device);
 });
 
 describe('a superblock without a copy', () => {
@@ -91,9 +99,7 @@ describe('a superblock without a copy', () => {
   ] as const)('%s', (_what, field, verb) => {
     const device = new OverlayDevice(alone.device);
     change(device, field, verb);
-    const failures: string[] = [];
-    repairAndCompare(alone, device, failures, undefined);
-    expect(failures).toEqual([]);
+    expectMended(alone, device);
   });
 
   it.each([
@@ -130,9 +136,7 @@ it('a copy that knows of no root inode names no other realtime inode than the ri
   const spec = { place: superblock(2), field: 'rbmino', verb: 'last', crc: 'fix' } as const;
   expect(damage(device, four.geometry, spec).after).not.toBe(BigInt(four.geometry.rootInode + 1));
   expect(check(device).problems.map(({ where }) => where.field)).toEqual(['rbmino']);
-  const failures: string[] = [];
-  repairAndCompare(four, device, failures, undefined);
-  expect(failures).toEqual([]);
+  expectMended(four, device);
 });
 
 it.each([
@@ -147,9 +151,7 @@ it.each([
   const place: Place = { kind: 'btree', tree: 'csumbt', ag: 1, children: [] };
   damage(device, summed.geometry, { place, field: `recs[0].${field}`, verb, crc: 'fix' });
   expect(check(device).clean).toBe(false);
-  const failures: string[] = [];
-  repairAndCompare(summed, device, failures, undefined);
-  expect(failures).toEqual([]);
+  expectMended(summed, device);
   expect(check(device, { data: true }).problems).toEqual([]);
 });
 
@@ -162,9 +164,7 @@ it.each([0, 1, 40, 83])(
     damage(device, summed.geometry, { place, field: `recs[${record}].blockCount`, verb: 'add', crc: 'fix' });
     expect(check(device).clean).toBe(false);
     expect(repair(new OverlayDevice(device), {}).decisions).toEqual([]);
-    const failures: string[] = [];
-    repairAndCompare(summed, device, failures, undefined);
-    expect(failures).toEqual([]);
+    expectMended(summed, device);
   },
 );
 
@@ -175,9 +175,7 @@ it('a block of a directory that claims to be newer than the log, found only when
   damage(device, small.geometry, { place: tree, field: 'blkno', verb: 'first', crc: 'keep' });
   const block: Place = { kind: 'dir', inode: small.inodes.get('/leaf')!, fileBlock: 0 };
   damage(device, small.geometry, { place: block, field: 'lsn', verb: 'first', crc: 'fix' });
-  const failures: string[] = [];
-  repairAndCompare(small, device, failures, undefined);
-  expect(failures).toEqual([]);
+  expectMended(small, device);
 });
 
 it('a directory that is left with a part of a block is written anew, whole', () => {
@@ -186,9 +184,7 @@ it('a directory that is left with a part of a block is written anew, whole', () 
   const device = new OverlayDevice(small.device);
   const place: Place = { kind: 'inode', inode };
   damage(device, small.geometry, { place, field: 'extents[0].blockCount', verb: 'middle', crc: 'fix' });
-  const failures: string[] = [];
-  const kept = repairAndCompare(small, device, failures, undefined);
-  expect(failures).toEqual([]);
+  const kept = expectMended(small, device);
   const before = contentBefore(small);
   expect(kept?.intact).toBe(compareContent(before, before).intact);
 });
@@ -206,20 +202,14 @@ it('a block of a directory whose first part is a hole is found, and mended', () 
   }
   const found = check(device).problems.filter(({ code }) => code === 'DIRECTORY_BLOCK');
   expect(found.map(({ rule }) => rule)).toContain('HALF_MAPPED');
-  const failures: string[] = [];
-  repairAndCompare(small, device, failures, undefined);
-  expect(failures).toEqual([]);
+  expectMended(small, device);
 });
 
 it('no primary superblock, and the only copy has another uuid', () => {
   const device = new OverlayDevice(image.device);
   damage(device, image.geometry, { place: superblock(0), field: 'magicnum', verb: 'sub', crc: 'fix' });
   damage(device, image.geometry, { place: superblock(1), field: 'uuid', verb: 'sub', crc: 'fix' });
-  const failures: string[] = [];
-  const kept = repairAndCompare(image, device, failures, undefined);
-  expect(failures).toEqual([]);
-  const before = contentBefore(image);
-  expect(kept).toEqual(compareContent(before, before));
+  expectAllKept(image, device);
 });
 
 it.each(['add', 'sub'] as const)(
@@ -229,11 +219,7 @@ it.each(['add', 'sub'] as const)(
     const device = new OverlayDevice(small.device);
     const place: Place = { kind: 'inode', inode: small.inodes.get('/leaf')! };
     damage(device, small.geometry, { place, field: 'extents[1].startBlock', verb, crc: 'fix' });
-    const failures: string[] = [];
-    const kept = repairAndCompare(small, device, failures, undefined);
-    expect(failures).toEqual([]);
-    const before = contentBefore(small);
-    expect(kept).toEqual(compareContent(before, before));
+    expectAllKept(small, device);
   },
 );
 
@@ -243,11 +229,7 @@ it('a hole in half a block of inodes is none: they are all there', () => {
   const tree: Place = { kind: 'btree', tree: 'inobt', ag: 0, children: [] };
   damage(device, alone.geometry, { place: tree, field: 'recs[0].holemask', verb: 'first', crc: 'fix' });
   expect(check(device).problems.map(({ rule }) => rule)).toContain('CHUNK_HALF_BLOCK');
-  const failures: string[] = [];
-  const kept = repairAndCompare(alone, device, failures, undefined);
-  expect(failures).toEqual([]);
-  const before = contentBefore(alone);
-  expect(kept).toEqual(compareContent(before, before));
+  expectAllKept(alone, device);
 });
 
 it('a parent pointer that is none any more is written as the entry is', () => {
@@ -255,25 +237,25 @@ it('a parent pointer that is none any more is written as the entry is', () => {
   const device = new OverlayDevice(pointed.device);
   const place: Place = { kind: 'inode', inode: pointed.inodes.get('/few-pieces')! };
   damage(device, pointed.geometry, { place, field: 'attr.entries[0].namelen', verb: 'sub', crc: 'fix' });
-  const failures: string[] = [];
-  const kept = repairAndCompare(pointed, device, failures, undefined);
-  expect(failures).toEqual([]);
-  const before = contentBefore(pointed);
-  expect(kept).toEqual(compareContent(before, before));
+  expectAllKept(pointed, device);
 });
 
-it('a superblock without a copy is not guessed to be another because a directory has many problems', () => {
-  const alone = damageImage('xfs-1ag');
-  const device = new OverlayDevice(alone.device);
-  damage(device, alone.geometry, { place: superblock(0), field: 'rbmino', verb: 'sub', crc: 'keep' });
-  const index: Place = { kind: 'dir', inode: alone.inodes.get('/node')!, fileBlock: 8388608 };
-  damage(device, alone.geometry, { place: index, field: 'count', verb: 'sub', crc: 'keep' });
-  const failures: string[] = [];
-  const kept = repairAndCompare(alone, device, failures, undefined);
-  expect(failures).toEqual([]);
-  const before = contentBefore(alone);
-  expect(kept).toEqual(compareContent(before, before));
-});
+// The checksum tells the first of these changes; behind the other one it has to be guessed.
+it.each([
+  ['sub', 'keep'],
+  ['sub', 'fix'],
+  ['random', 'keep'],
+] as const)(
+  'a superblock without a copy (%s, crc %s) is not guessed to be another because a directory has many problems',
+  (verb, crc) => {
+    const alone = damageImage('xfs-1ag');
+    const device = new OverlayDevice(alone.device);
+    damage(device, alone.geometry, { place: superblock(0), field: 'rbmino', verb, crc, seed: 1 });
+    const index: Place = { kind: 'dir', inode: alone.inodes.get('/node')!, fileBlock: 8388608 };
+    damage(device, alone.geometry, { place: index, field: 'count', verb: 'sub', crc: 'keep' });
+    expectAllKept(alone, device);
+  },
+);
 
 it('a superblock without a copy keeps the feature of a tree that is damaged', () => {
   const alone = damageImage('xfs-1ag');
@@ -282,11 +264,7 @@ it('a superblock without a copy keeps the feature of a tree that is damaged', ()
   damage(device, alone.geometry, { place: header, field: 'freeLevel', verb: 'first', crc: 'keep' });
   const file: Place = { kind: 'inode', inode: alone.inodes.get('/leaf-attributes')! };
   damage(device, alone.geometry, { place: file, field: 'anextents', verb: 'zero', crc: 'fix' });
-  const failures: string[] = [];
-  const kept = repairAndCompare(alone, device, failures, undefined);
-  expect(failures).toEqual([]);
-  const before = contentBefore(alone);
-  expect(kept).toEqual(compareContent(before, before));
+  expectAllKept(alone, device);
 });
 
 it('an index that points past a name loses none', () => {
@@ -295,11 +273,7 @@ it('an index that points past a name loses none', () => {
   damage(device, image.geometry, { place: index, field: 'entries[100].address', verb: 'middle', crc: 'fix' });
   expect(check(device).clean).toBe(false);
   expect(repair(new OverlayDevice(device), {}).losses).toEqual([]);
-  const failures: string[] = [];
-  const kept = repairAndCompare(image, device, failures, undefined);
-  expect(failures).toEqual([]);
-  const before = contentBefore(image);
-  expect(kept).toEqual(compareContent(before, before));
+  expectAllKept(image, device);
 });
 
 it('a realtime section that the checksum says is none', () => {
@@ -308,9 +282,5 @@ it('a realtime section that the checksum says is none', () => {
   damage(device, alone.geometry, { place: superblock(0), field: 'rblocks', verb: 'add', crc: 'keep' });
   const index: Place = { kind: 'dir', inode: alone.inodes.get('/leaf')!, fileBlock: 8388608 };
   damage(device, alone.geometry, { place: index, field: 'entries[100].address', verb: 'middle', crc: 'fix' });
-  const failures: string[] = [];
-  const kept = repairAndCompare(alone, device, failures, undefined);
-  expect(failures).toEqual([]);
-  const before = contentBefore(alone);
-  expect(kept).toEqual(compareContent(before, before));
+  expectAllKept(alone, device);
 });

@@ -11,7 +11,7 @@ import { readLogState } from '../../lib/journal/log-reader.ts';
 import { repair } from '../../lib/repair/repair.ts';
 import type { RepairResult } from '../../lib/repair/report.ts';
 import { Volume } from '../../lib/volume/volume.ts';
-import { compareContent, contentOf, type Kept } from './content.ts';
+import { bytesOf, compareContent, contentOf, type Kept } from './content.ts';
 import { contentBefore } from './harness.ts';
 import { damageImage } from './image.ts';
 
@@ -72,9 +72,9 @@ describe('the chunk of the root inode', () => {
     expect(lost).not.toContain('/pieces-1');
     expect(lost).not.toContain('/long-symlink');
     // Of the others the bytes are kept, as far as they lie together.
-    const plain = Buffer.from(contentBytes(damageImage('xfs-plain').device, '/plain-40'));
+    const plain = Buffer.from(bytesOf(damageImage('xfs-plain').device, '/plain-40'));
     const kept = [...after.keys()].filter((path) => path.includes('/blocks-'));
-    expect(kept.some((path) => Buffer.from(contentBytes(device, path)).includes(plain))).toBe(true);
+    expect(kept.some((path) => Buffer.from(bytesOf(device, path)).includes(plain))).toBe(true);
   });
 
   it('with a register: files come back whole, their sizes too', () => {
@@ -83,14 +83,6 @@ describe('the chunk of the root inode', () => {
     expect(lost).toEqual(['/device', '/empty', '/fifo', '/sparse', '/symlink']);
   });
 });
-
-function contentBytes(device: Device, path: string): Uint8Array {
-  const volume = Volume.open(device);
-  const inode = volume.resolve(path);
-  const bytes = new Uint8Array(inode.size);
-  volume.fileReader(inode).read(0, bytes);
-  return bytes;
-}
 
 describe('the log', () => {
   it('of zeroes is replaced by an empty one', () => {

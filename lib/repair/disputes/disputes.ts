@@ -170,7 +170,7 @@ class Settlement {
   /** Stage 1 asked about this fork, told the answer, and left it alone: it is not asked and told again. */
   #isLeft({ claimants }: Verdict): boolean {
     const [only] = claimants;
-    return claimants.length === 1 && this.#state.leftForks.has(only!.inode, only!.attr);
+    return claimants.length === 1 && this.#state.isLeft(only!.inode, only!.attr);
   }
 
   #carryOut(verdict: Verdict): void {

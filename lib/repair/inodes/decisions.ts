@@ -55,7 +55,7 @@ export class InodeDecisions {
     const proposal = decided(action);
     const stays = canStay && options.decide?.(proposal, [action, STAY]) === STAY;
     report.decide(stays ? decided(STAY) : proposal);
-    if (stays) this.#state.leftForks.add(owner.inode, owner.kind === 'attributes');
+    if (stays) this.#state.leaveFork(owner.inode, owner.kind === 'attributes');
     return !stays;
   }
 

@@ -6,13 +6,12 @@
 import { describe, expect, it } from 'vitest';
 import { InodeCore } from '../../../formats/inode.ts';
 import { caseLine, casesOf, type DamageCase, sample } from '../../../test/damage/cases.ts';
-import { compareContent, contentOf, type Held } from '../../../test/damage/content.ts';
+import { bytesOf, compareContent, contentOf, type Held } from '../../../test/damage/content.ts';
 import { type DamageImage, damageImage, IMAGE_NAMES } from '../../../test/damage/image.ts';
 import { check } from '../../check/check.ts';
 import { damage } from '../../damage/damage.ts';
 import type { Device } from '../../device/device.ts';
 import { OverlayDevice } from '../../device/overlay.ts';
-import { Volume } from '../../volume/volume.ts';
 import { repair } from '../repair.ts';
 import { slotByte } from '../slot.ts';
 
@@ -48,14 +47,6 @@ function mend(image: DamageImage, device: Device): { wrong: string[]; lost: read
   if (repair(new OverlayDevice(device), {}).changed) wrong.push('the second repair writes');
   const { lost } = compareContent(heldBy(image), contentOf(device));
   return { wrong, lost, losses: result.losses.length };
-}
-
-function bytesOf(device: Device, number: number): Uint8Array {
-  const volume = Volume.open(device);
-  const inode = volume.inode(number);
-  const bytes = new Uint8Array(inode.size);
-  volume.fileReader(inode).read(0, bytes);
-  return bytes;
 }
 
 describe.each(IMAGE_NAMES)('%s', (name) => {
