@@ -9,28 +9,19 @@ import { check } from '../../lib/check/check.ts';
 import { playScene } from '../../lib/damage/scenes/scenes.ts';
 import type { Device } from '../../lib/device/device.ts';
 import { OverlayDevice } from '../../lib/device/overlay.ts';
-import { type CrashChoice, FlushedImage, RecorderDevice, seededRandom } from '../../lib/device/recorder.ts';
+import { FlushedImage, RecorderDevice, seededRandom } from '../../lib/device/recorder.ts';
 import { CadastreError } from '../../lib/errors.ts';
 import { repair } from '../../lib/repair/repair.ts';
-import { Volume } from '../../lib/volume/volume.ts';
 import { randomDamage } from '../damage/random-damage.ts';
-import { digestVolume } from '../support/image-digest.ts';
 import { makeSpecimen, type Specimen } from '../support/specimen.ts';
 import { recoverImage } from './recover-image.ts';
+import { contents, drawChoice, expectRepair } from './repair-cuts.ts';
 
 const SEED = Number(process.env.CADASTRE_SEED ?? 1);
 const SEEDS = Number(process.env.CRASH_SCRIPTS ?? 1);
 const CUTS = Number(process.env.CRASH_CUTS ?? 2);
 /** States on the way that are checked. */
 const STATES = process.env.FULL === '1' || process.env.CRASH_CUTS ? Number.POSITIVE_INFINITY : 6;
-const SECTOR = 512;
-
-/** Mostly a part of what was not flushed, in any order and torn. */
-function drawChoice(random: () => number): CrashChoice {
-  const draw = random();
-  const unflushed = draw < 0.1 ? 'all' : draw < 0.2 ? 'none' : 'some';
-  return { unflushed, seed: Math.floor(random() * 2 ** 31), sector: SECTOR };
-}
 
 const WORLDS = {
   cadastre: [CADASTRE, { size: 16 << 20 }],
@@ -65,12 +56,6 @@ const DAMAGE: Readonly<Record<string, Damage>> = {
     ]),
   ),
 };
-
-/** What is in the image, without the times of what a repair made itself. */
-const contents = (device: Device): unknown =>
-  digestVolume(Volume.open(device)).map((entry) =>
-    entry.path === '/' || entry.path.startsWith('/lost+found') ? { ...entry, mtime: '' } : entry,
-  );
 
 /** What a check finds after the log is replayed, the log aside: a new one comes first. Undefined without a superblock. */
 function problemsOf(device: Device): string | undefined {
@@ -135,17 +120,13 @@ describe.each(Object.entries(WORLDS))(
         const crashed = recorder.crashImage(cut, choice, flushed);
         const where = `cut ${cut} of ${events.length}, ${JSON.stringify(choice)}`;
         const again = new RecorderDevice(crashed);
-        expect(repair(again).clean, where).toBe(true);
-        expect(check(again, { data: true }).problems, where).toEqual([]);
-        expect(contents(again), where).toEqual(expected);
+        expectRepair(again, expected, where);
         if (i % 2 === 1 || again.events.length === 0) continue;
         const second = Math.floor(random() * (again.events.length + 1));
         const choiceAgain = drawChoice(random);
         const twice = again.crashImage(second, choiceAgain);
         const there = `${where}, then ${second} of ${again.events.length}, ${JSON.stringify(choiceAgain)}`;
-        expect(repair(twice).clean, there).toBe(true);
-        expect(check(twice, { data: true }).problems, there).toEqual([]);
-        expect(contents(twice), there).toEqual(expected);
+        expectRepair(twice, expected, there);
       }
     });
   },
